@@ -1,0 +1,4 @@
+package detector
+
+// Version of the rules file this package reads.
+const rulesVersion = 1
