@@ -19,14 +19,15 @@ func (m Micros) String() string { return m.Time().Format(microsLayout) }
 
 // MarshalJSON writes m as "2006-01-02T15:04:05.000000Z".
 func (m Micros) MarshalJSON() ([]byte, error) {
-	b := make([]byte, 0, len(microsLayout)+2)
-	b = append(b, '"')
-	b = m.Time().AppendFormat(b, microsLayout)
-	return append(b, '"'), nil
+	return appendMicros(make([]byte, 0, len(microsLayout)+2), m), nil
 }
 
-// UnmarshalJSON reads any RFC 3339 instant; what is finer than a µs is cut.
+// UnmarshalJSON reads any RFC 3339 instant; what is finer than a µs is cut. As with
+// all types of encoding/json, null changes nothing.
 func (m *Micros) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil
+	}
 	var s string
 	if err := json.Unmarshal(b, &s); err != nil {
 		return fmt.Errorf("reading an instant: %w", err)
@@ -37,4 +38,10 @@ func (m *Micros) UnmarshalJSON(b []byte) error {
 	}
 	*m = Micros(t.UnixMicro())
 	return nil
+}
+
+func appendMicros(dst []byte, m Micros) []byte {
+	dst = append(dst, '"')
+	dst = m.Time().AppendFormat(dst, microsLayout)
+	return append(dst, '"')
 }
