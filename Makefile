@@ -1,0 +1,51 @@
+# apiwarden: every target a person needs. `make` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+DEMO_FLAGS ?=
+TEST_FLAGS ?= -race -shuffle=on -timeout 20m
+PACKAGES ?= ./...
+BENCH ?= .
+LINT := $(GO) tool -modfile=.ci/tools/go.mod golangci-lint
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/apiwarden and bin/chdb-server
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/apiwarden ./cmd/chdb-server
+
+.PHONY: engine
+engine: ## install the ClickHouse engine that demo and tests use (npm, pinned)
+	deploy/dev/chdb.sh install
+
+.PHONY: demo
+demo: engine build ## see real detection within a minute; DEMO_FLAGS='--for 30s' passes flags on
+	bin/apiwarden demo $(DEMO_FLAGS)
+
+.PHONY: test
+test: ## run all tests, with a real Kafka and a real ClickHouse engine
+	deploy/dev/services.sh run $(GO) test $(TEST_FLAGS) $(PACKAGES)
+
+.PHONY: lint
+lint: ## check formatting, imports, and the rules of the house
+	$(LINT) run ./...
+
+.PHONY: format
+format: ## format the Go code
+	$(LINT) fmt ./...
+
+.PHONY: bench
+bench: ## run the benchmarks; BENCH=Decode picks some
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./schemas/... ./detector/... ./sink/... ./cmd/...
+
+.PHONY: docs
+docs: ## write docs/reference from the code
+	$(GO) run ./cmd/apiwarden docs --out docs/reference
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
