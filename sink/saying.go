@@ -1,0 +1,24 @@
+package sink
+
+import (
+	"sync"
+	"time"
+)
+
+// lastSaid keeps a line that could repeat many times a second to one every while.
+type lastSaid struct {
+	mu   sync.Mutex
+	when time.Time
+}
+
+// due reports whether the last time it said yes is longer ago than every.
+func (l *lastSaid) due(every time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if !l.when.IsZero() && now.Sub(l.when) < every {
+		return false
+	}
+	l.when = now
+	return true
+}
