@@ -45,11 +45,9 @@ func Connect(ctx context.Context, c KafkaConfig, log *zap.Logger, more ...kgo.Op
 			return nil, perm
 		}
 		say.note(where, err)
-		select {
-		case <-time.After(retryBackoff(n)):
-		case <-ctx.Done():
+		if err := wait(ctx, retryBackoff(n)); err != nil {
 			cl.Close()
-			return nil, ctx.Err()
+			return nil, err
 		}
 	}
 }

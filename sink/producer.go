@@ -78,10 +78,8 @@ func (p *Producer) Send(ctx context.Context, recs []*kgo.Record) error {
 		}
 		p.m.Retries.WithLabelValues("kafka").Add(float64(len(again)))
 		recs = again
-		select {
-		case <-time.After(retryBackoff(n)):
-		case <-ctx.Done():
-			return fmt.Errorf("sending %d records again: %w", len(again), ctx.Err())
+		if err := wait(ctx, retryBackoff(n)); err != nil {
+			return fmt.Errorf("sending %d records again: %w", len(again), err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -21,4 +22,14 @@ func (l *lastSaid) due(every time.Duration) bool {
 	}
 	l.when = now
 	return true
+}
+
+// wait lets d pass, or less where ctx ends; then it gives ctx's error.
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

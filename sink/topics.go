@@ -71,10 +71,8 @@ func EnsureTopics(ctx context.Context, cl *kgo.Client, c KafkaConfig, t Topics, 
 			return err
 		}
 		log.Warn("topics cannot be created yet, waiting", zap.Error(err))
-		select {
-		case <-time.After(retryBackoff(n + 3)):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := wait(ctx, retryBackoff(n+3)); err != nil {
+			return err
 		}
 	}
 }
