@@ -3,6 +3,7 @@ package schemas
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -19,19 +20,43 @@ type Options struct {
 // Decoder turns the bytes of records into events. It belongs to one goroutine.
 type Decoder struct {
 	max     int
+	line    func(d *Decoder, line []byte, ev *Event) *BadRecord // of a preset of text lines
+	shape   *shape                                              // nil: our own names and nothing else
 	scan    scanner
 	scratch []byte // what had to be written anew, such as strings with escapes
 
-	// Of the record at hand: what stood in the fields that check judges.
-	clientIP, method, path, status, timestamp value
+	// Of the record at hand.
+	clientIP, method, path, status, timestamp value // what check judges
 	bytes                                     []byte
+	found                                     []value // per mapping of shape
 }
 
 // NewDecoder makes a decoder; the error says what is wrong with the options.
 func NewDecoder(o Options) (*Decoder, error) {
-	d := &Decoder{max: o.MaxRecordBytes}
+	p, err := presetNamed(o.Preset)
+	if err != nil {
+		return nil, err
+	}
+	custom, err := customMappings(o.Fields)
+	if err != nil {
+		return nil, err
+	}
+	d := &Decoder{max: o.MaxRecordBytes, line: p.line}
 	if d.max == 0 {
 		d.max = DefaultMaxRecordBytes
+	}
+	switch {
+	case d.max < 0:
+		return nil, fmt.Errorf("max_record_bytes is %d, and must be more than 0", d.max)
+	case p.line != nil && len(custom) > 0:
+		return nil, fmt.Errorf("fields are paths into JSON, and records of preset %q are lines of text", p.name)
+	case p.paths != nil:
+		d.shape = newShape(slices.Concat(custom, p.paths, ownMappings(asTime)), true)
+	case len(custom) > 0:
+		d.shape = newShape(append(custom, ownMappings(asIs)...), false)
+	}
+	if d.shape != nil {
+		d.found = make([]value, len(d.shape.mappings))
 	}
 	return d, nil
 }
@@ -48,15 +73,40 @@ func (d *Decoder) Decode(record []byte, ev *Event) error {
 	d.scratch = d.scratch[:0]
 	d.clientIP, d.method, d.path, d.status, d.timestamp = value{}, value{}, value{}, value{}, value{}
 	d.bytes = nil
+	if d.line != nil {
+		return d.decodeLine(record, ev)
+	}
 	d.scan.b, d.scan.high = record, false
-	at := d.ownShape(ev)
+	at := 0
+	if d.shape == nil {
+		at = d.ownShape(ev)
+	} else {
+		at = d.shaped(ev)
+	}
 	// Bytes from 0x80 on are JSON only inside strings, so a record without any there
 	// is ASCII and needs no look at its UTF-8.
 	if (at < 0 || d.scan.high) && !utf8.Valid(record) {
-		return &BadRecord{ReasonUTF8, fmt.Sprintf("byte %d", invalidUTF8(record))}
+		return notUTF8(record)
 	}
 	if at < 0 {
 		return notJSON(record, ^at)
+	}
+	if d.shape != nil {
+		d.apply(ev)
+	}
+	if bad := d.check(ev); bad != nil {
+		return bad
+	}
+	return nil
+}
+
+// decodeLine is Decode for presets of text lines.
+func (d *Decoder) decodeLine(line []byte, ev *Event) error {
+	if !utf8.Valid(line) {
+		return notUTF8(line)
+	}
+	if bad := d.line(d, bytes.TrimRight(line, "\r\n "), ev); bad != nil {
+		return bad
 	}
 	if bad := d.check(ev); bad != nil {
 		return bad
@@ -85,9 +135,7 @@ func (d *Decoder) ownShape(ev *Event) int {
 			return next
 		}
 		if escaped {
-			start := len(d.scratch)
-			d.scratch = appendUnescaped(d.scratch, name)
-			name = d.scratch[start:len(d.scratch):len(d.scratch)]
+			name = d.unescape(name)
 		}
 		if f := fieldOf(name); f != fieldNone {
 			d.set(ev, f, v)
@@ -147,13 +195,15 @@ const quoted = 64
 
 // unusable says what stood in a field that a record needs.
 func unusable(r Reason, v value) *BadRecord {
-	if v.raw == nil {
-		return &BadRecord{r, "absent"}
-	}
 	format := "%s"
-	if v.kind == kindString {
+	switch v.kind {
+	case kindString:
 		format = "%q"
-		v.raw = bytes.Trim(v.raw, `"`)
+		v.raw = v.raw[1 : len(v.raw)-1]
+	case kindText:
+		format = "%q"
+	case kindNull:
+		return &BadRecord{r, "absent"}
 	}
 	if len(v.raw) > quoted {
 		v.raw = v.raw[:quoted]
@@ -170,14 +220,15 @@ func notJSON(record []byte, at int) *BadRecord {
 	return &BadRecord{ReasonJSON, fmt.Sprintf("%q at byte %d", record[at], at)}
 }
 
-// invalidUTF8 gives the index of the first byte that is not UTF-8.
-func invalidUTF8(b []byte) int {
-	for i := 0; i < len(b); {
-		r, size := utf8.DecodeRune(b[i:])
+// notUTF8 says where a record stops being UTF-8.
+func notUTF8(record []byte) *BadRecord {
+	at := 0
+	for at < len(record) {
+		r, size := utf8.DecodeRune(record[at:])
 		if r == utf8.RuneError && size <= 1 {
-			return i
+			break
 		}
-		i += size
+		at += size
 	}
-	return len(b)
+	return &BadRecord{ReasonUTF8, fmt.Sprintf("byte %d", at)}
 }

@@ -159,21 +159,29 @@ func (d *Decoder) set(ev *Event, f field, v value) {
 			ev.ResponseFields = v.raw
 		}
 	case fieldBlocked:
-		ev.Blocked = v.kind == kindTrue || string(v.raw) == `"true"` || string(v.raw) == "1"
+		ev.Blocked = v.kind == kindTrue || string(d.text(v)) == "true" || v.kind == kindNumber && string(v.raw) == "1"
 	}
 }
 
 // stringOf gives a string's meaning, nil for anything that is no string.
 func (d *Decoder) stringOf(v value) []byte {
 	if v.kind != kindString {
+		if v.kind == kindText {
+			return v.raw
+		}
 		return nil
 	}
 	inside := v.raw[1 : len(v.raw)-1 : len(v.raw)-1]
-	if !v.escaped {
-		return inside
+	if v.escaped {
+		return d.unescape(inside)
 	}
+	return inside
+}
+
+// unescape gives the meaning of b, the inside of a string.
+func (d *Decoder) unescape(b []byte) []byte {
 	start := len(d.scratch)
-	d.scratch = appendUnescaped(d.scratch, inside)
+	d.scratch = appendUnescaped(d.scratch, b)
 	return d.scratch[start:len(d.scratch):len(d.scratch)]
 }
 
@@ -181,7 +189,7 @@ func (d *Decoder) stringOf(v value) []byte {
 // null, objects and arrays.
 func (d *Decoder) text(v value) []byte {
 	switch v.kind {
-	case kindString:
+	case kindString, kindText:
 		return d.stringOf(v)
 	case kindNumber, kindTrue, kindFalse:
 		return v.raw
@@ -194,7 +202,7 @@ func (d *Decoder) number(v value) []byte {
 	switch v.kind {
 	case kindNumber:
 		return v.raw
-	case kindString:
+	case kindString, kindText:
 		if s := d.stringOf(v); isNumber(s) {
 			return s
 		}
@@ -222,7 +230,7 @@ func (d *Decoder) timeOf(v value) (int64, bool) {
 	switch v.kind {
 	case kindNumber:
 		return parseEpoch(v.raw)
-	case kindString:
+	case kindString, kindText:
 		s := d.stringOf(v)
 		if t, ok := parseRFC3339(s); ok {
 			return t, true

@@ -53,6 +53,15 @@ func (id *Identity) Client(ev *Event) (addr netip.Addr, ignoredClaim bool) {
 	return peer, false
 }
 
+// Network gives the addresses that share addr's subject: addr alone, or its prefix.
+func (id *Identity) Network(addr netip.Addr) netip.Prefix {
+	prefix, err := addr.Prefix(min(id.bits(addr), addr.BitLen()))
+	if err != nil {
+		return netip.PrefixFrom(addr, addr.BitLen())
+	}
+	return prefix
+}
+
 // Name gives the scope and the text of a subject that Subject gave: "ip" and
 // 192.0.2.7, or "range" and 2001:db8::/64.
 func (id *Identity) Name(addr netip.Addr) (Scope, string) {

@@ -18,6 +18,7 @@ const (
 	kindTrue
 	kindNumber
 	kindString
+	kindText // a string's meaning as it is, without quotes: not from JSON
 	kindObject
 	kindArray
 )

@@ -33,9 +33,25 @@ func parseEpoch(b []byte) (int64, bool) {
 // parseRFC3339 reads an instant as in RFC 3339, section 5.6, a blank allowed in
 // place of T; what is finer than a µs is cut.
 func parseRFC3339(b []byte) (int64, bool) {
+	t, zone, ok := parseLocal(b)
+	offset, ok2 := parseOffset(zone, true)
+	t -= offset
+	return t, ok && ok2 && 0 <= t && t < endOfTime
+}
+
+// parseISO8601 reads what RFC 3339 leaves out: an offset without a colon.
+func parseISO8601(b []byte) (int64, bool) {
+	t, zone, ok := parseLocal(b)
+	offset, ok2 := parseOffset(zone, false)
+	t -= offset
+	return t, ok && ok2 && 0 <= t && t < endOfTime
+}
+
+// parseLocal reads 2006-01-02T15:04:05.999 up to its zone, as µs since 1970 there.
+func parseLocal(b []byte) (t int64, zone []byte, ok bool) {
 	if len(b) < len("2006-01-02T15:04:05Z") || b[4] != '-' || b[7] != '-' ||
-		(b[10] != 'T' && b[10] != 't' && b[10] != ' ') || b[13] != ':' || b[16] != ':' {
-		return 0, false
+		(b[10] != 'T' && b[10] != 't' && b[10] != ' ') {
+		return 0, nil, false
 	}
 	century, ok0 := twoDigits(b[0], b[1])
 	year, ok1 := twoDigits(b[2], b[3])
@@ -43,13 +59,13 @@ func parseRFC3339(b []byte) (int64, bool) {
 	day, ok3 := twoDigits(b[8], b[9])
 	clock, ok4 := parseClock(b[11:19])
 	if !ok0 || !ok1 || !ok2 || !ok3 || !ok4 {
-		return 0, false
+		return 0, nil, false
 	}
 	days, ok := daysSince1970(century*100+year, month, day)
 	if !ok {
-		return 0, false
+		return 0, nil, false
 	}
-	t := int64(days)*microsPerDay + clock*microsPerSecond
+	t = int64(days)*microsPerDay + clock*microsPerSecond
 	i := 19
 	if b[i] == '.' {
 		i++
@@ -60,12 +76,10 @@ func parseRFC3339(b []byte) (int64, bool) {
 			scale /= 10
 		}
 		if i == start {
-			return 0, false
+			return 0, nil, false
 		}
 	}
-	offset, ok := parseOffset(b[i:], true)
-	t -= offset
-	return t, ok && 0 <= t && t < endOfTime
+	return t, b[i:], true
 }
 
 // parseCommonLog reads the time of Apache's and nginx's logs,

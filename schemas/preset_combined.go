@@ -1,0 +1,145 @@
+package schemas
+
+import "bytes"
+
+// parseCombined reads a line of Apache's common or combined log format, which is
+// nginx's predefined combined too. What nginx's shipped configuration (log_format
+// main) adds, $http_x_forwarded_for in quotes after the user agent, is understood
+// where it is a list of addresses; anything else at the end of the line is ignored.
+//
+// A request line that is none has the method "-" and stands as path as it is.
+//
+// https://httpd.apache.org/docs/2.4/logs.html#accesslog
+// https://nginx.org/en/docs/http/ngx_http_log_module.html#log_format
+func parseCombined(d *Decoder, line []byte, ev *Event) *BadRecord {
+	client, rest, ok := bytes.Cut(line, []byte{' '})
+	if !ok {
+		return badLine("no blank after the client's address")
+	}
+	open := bytes.Index(rest, []byte(" ["))
+	shut := bytes.IndexByte(rest[max(open, 0):], ']') + max(open, 0)
+	if open < 0 || shut < open {
+		return badLine("no time in brackets")
+	}
+	_, user, _ := bytes.Cut(rest[:open], []byte{' '})
+	instant := rest[open+2 : shut]
+	rest = rest[shut+1:]
+
+	request, rest, ok := cutRequest(rest)
+	if !ok {
+		return badLine("no request in quotes with a status behind it")
+	}
+	status, rest, _ := bytes.Cut(rest, []byte{' '})
+	size, rest, _ := bytes.Cut(rest, []byte{' '})
+
+	d.set(ev, fieldClientIP, textValue(client))
+	d.set(ev, fieldUserID, logged(user))
+	d.timestamp = textValue(instant)
+	ev.Time, ev.HasTime = parseCommonLog(instant)
+	method, target, protocol := splitRequest(d.plain(request))
+	d.set(ev, fieldMethod, textValue(method))
+	d.set(ev, fieldPath, textValue(target))
+	d.set(ev, fieldStatus, textValue(status))
+	if string(size) == "-" { // %b writes no bytes so
+		size = []byte("0")
+	}
+	d.set(ev, fieldResponseBytes, textValue(size))
+	d.extra(ev, "protocol", protocol)
+
+	referer, rest, ok := cutQuoted(rest)
+	if !ok {
+		return nil
+	}
+	d.set(ev, fieldReferer, logged(d.plain(referer)))
+	agent, rest, ok := cutQuoted(rest)
+	if !ok {
+		return nil
+	}
+	d.set(ev, fieldUserAgent, logged(d.plain(agent)))
+	if chain, _, ok := cutQuoted(rest); ok {
+		if _, isAddr := ParseAddr(chain[bytes.LastIndexByte(chain, ',')+1:]); isAddr {
+			d.set(ev, fieldXForwardedFor, textValue(chain))
+		}
+	}
+	return nil
+}
+
+// cutRequest takes the quoted request from the start of b. Not every server escapes
+// quotes in it: it ends at the first quote with a status behind it.
+func cutRequest(b []byte) (request, rest []byte, ok bool) {
+	b = bytes.TrimLeft(b, " ")
+	if len(b) == 0 || b[0] != '"' {
+		return nil, nil, false
+	}
+	b = b[1:]
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
+		case '"':
+			if rest = b[i+1:]; len(rest) >= 2 && rest[0] == ' ' && (rest[1]-'0' <= 9 || rest[1] == '-') {
+				return b[:i], rest[1:], true
+			}
+		}
+	}
+	return nil, nil, false
+}
+
+// cutQuoted takes a quoted text from the start of b; a backslash in it escapes a
+// quote.
+func cutQuoted(b []byte) (text, rest []byte, ok bool) {
+	b = bytes.TrimLeft(b, " ")
+	if len(b) == 0 || b[0] != '"' {
+		return nil, b, false
+	}
+	b = b[1:]
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
+		case '"':
+			return b[:i], b[i+1:], true
+		}
+	}
+	return nil, b, false
+}
+
+// plain resolves \" and \\ in a text of a log line. Other escapes, such as \x16,
+// stand for bytes that need not be text, and are kept as they are written.
+func (d *Decoder) plain(b []byte) []byte {
+	if bytes.IndexByte(b, '\\') < 0 {
+		return b
+	}
+	start := len(d.scratch)
+	for i := 0; i < len(b); i++ {
+		if b[i] == '\\' && i+1 < len(b) && (b[i+1] == '"' || b[i+1] == '\\') {
+			i++
+		}
+		d.scratch = append(d.scratch, b[i])
+	}
+	return d.scratch[start:len(d.scratch):len(d.scratch)]
+}
+
+// logged is a text of a log line, where "-" and nothing at all mean absent.
+func logged(b []byte) value {
+	if string(b) == "-" {
+		return value{}
+	}
+	return textValue(b)
+}
+
+// extra keeps a text that is no field of an event.
+func (d *Decoder) extra(ev *Event, name string, text []byte) {
+	if len(text) == 0 || string(text) == "-" {
+		return
+	}
+	start := len(d.scratch)
+	d.scratch = append(d.scratch, name...)
+	key := d.scratch[start:len(d.scratch):len(d.scratch)]
+	start = len(d.scratch)
+	d.scratch = appendString(d.scratch, text)
+	ev.Extra = append(ev.Extra, Member{Key: key, Value: d.scratch[start:len(d.scratch):len(d.scratch)]})
+}
+
+// badLine says why a line of text is no line of its preset.
+func badLine(why string) *BadRecord { return &BadRecord{ReasonJSON, why} }
