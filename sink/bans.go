@@ -258,7 +258,7 @@ func (b *Bans) fetchErrors(fetches kgo.Fetches) (anew bool, err error) {
 		if errors.Is(ferr, context.DeadlineExceeded) || errors.Is(ferr, context.Canceled) {
 			return
 		}
-		if perm := kafkaRefusal("following topic "+b.topic, ferr); perm != nil {
+		if perm := Refusal("following topic "+b.topic, ferr); perm != nil {
 			err = errors.Join(err, perm)
 			return
 		}

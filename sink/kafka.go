@@ -26,7 +26,7 @@ func Connect(ctx context.Context, c KafkaConfig, log *zap.Logger, more ...kgo.Op
 	if err != nil {
 		return nil, err
 	}
-	say := &unreachable{log: log, every: 5 * time.Second}
+	say := &unreachable{log: log}
 	opts = append(opts, kgo.WithHooks(say))
 	cl, err := kgo.NewClient(append(opts, more...)...)
 	if err != nil {
@@ -40,7 +40,7 @@ func Connect(ctx context.Context, c KafkaConfig, log *zap.Logger, more ...kgo.Op
 		if err == nil {
 			return cl, nil
 		}
-		if perm := kafkaRefusal("connecting to kafka at "+where, err); perm != nil {
+		if perm := Refusal("connecting to kafka at "+where, err); perm != nil {
 			cl.Close()
 			return nil, perm
 		}
@@ -52,9 +52,9 @@ func Connect(ctx context.Context, c KafkaConfig, log *zap.Logger, more ...kgo.Op
 	}
 }
 
-// kafkaRefusal gives err as a PermanentError where asking again is pointless, nil
+// Refusal gives err as a PermanentError where asking again is pointless, nil
 // where it may help.
-func kafkaRefusal(doing string, err error) error {
+func Refusal(doing string, err error) error {
 	var (
 		cert   *tls.CertificateVerificationError
 		alert  tls.AlertError
@@ -88,9 +88,8 @@ func kafkaRefusal(doing string, err error) error {
 // unreachable says that a broker cannot be reached, but not at each attempt: there
 // are many a second.
 type unreachable struct {
-	log   *zap.Logger
-	every time.Duration
-	last  lastSaid
+	log *zap.Logger
+	say Seldom
 }
 
 // OnBrokerConnect implements kgo.HookBrokerConnect.
@@ -101,7 +100,7 @@ func (u *unreachable) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, 
 }
 
 func (u *unreachable) note(broker string, err error) {
-	if u.last.due(u.every) {
+	if u.say.Due() {
 		u.log.Warn("kafka cannot be reached, waiting for it", zap.String("broker", broker), zap.Error(err))
 	}
 }

@@ -33,7 +33,7 @@ type Producer struct {
 	cl  *kgo.Client
 	m   *Metrics
 	log *zap.Logger
-	say lastSaid
+	say Seldom
 }
 
 // NewProducer writes through cl, which was made with ProducerOpts.
@@ -102,7 +102,7 @@ func (p *Producer) once(ctx context.Context, recs []*kgo.Record) ([]error, error
 	select {
 	case <-done:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, context.Cause(ctx)
 	}
 	return errs, nil
 }
@@ -119,10 +119,10 @@ func (p *Producer) mend(r *kgo.Record, err error) error {
 		}
 		return nil
 	}
-	if perm := kafkaRefusal(doing, err); perm != nil {
+	if perm := Refusal(doing, err); perm != nil {
 		return perm
 	}
-	if p.say.due(5 * time.Second) {
+	if p.say.Due() {
 		p.log.Warn("records are not taken, sending them again", zap.String("topic", r.Topic), zap.Error(err))
 	}
 	return nil

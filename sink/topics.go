@@ -138,7 +138,7 @@ func createError(name string, r kadm.CreateTopicResponse, err error) error {
 }
 
 func refusedOr(doing string, err error) error {
-	if perm := kafkaRefusal(doing, err); perm != nil {
+	if perm := Refusal(doing, err); perm != nil {
 		return perm
 	}
 	return fmt.Errorf("%s: %w", doing, err)

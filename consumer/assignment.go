@@ -1,0 +1,121 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
+
+	"github.com/apiwarden/apiwarden/detector"
+)
+
+// onAssigned makes the engines of partitions that are new to us.
+func (s *session) onAssigned(_ context.Context, _ *kgo.Client, added map[string][]int32) {
+	var numbers []int32
+	for topic, partitions := range added {
+		for _, n := range partitions {
+			tp := topicPartition{topic, n}
+			if s.owned[tp] != nil {
+				continue
+			}
+			s.owned[tp] = &partition{
+				tp:     tp,
+				engine: detector.NewEngine(s.deps.Program, detector.Options{Topic: topic, Partition: n, Shards: s.cfg.State.Shards}),
+				lag:    s.deps.Metrics.Lag.add(tp),
+			}
+			numbers = append(numbers, n)
+		}
+	}
+	if len(numbers) > 0 {
+		slices.Sort(numbers)
+		s.log.Info("partitions assigned, their counts start empty", zap.String("topic", s.cfg.Topics.Logs), zap.Int32s("partitions", numbers))
+		s.deps.Metrics.Restore.Set(0)
+	}
+	s.assigned.Store(true)
+}
+
+// onRevoked commits what is finished, while the partitions are still ours, and drops
+// their engines. It also comes with nothing, at the end of each generation.
+func (s *session) onRevoked(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+	ctx, cancel := context.WithTimeout(s.lasting, 10*time.Second)
+	defer cancel()
+	s.commit(ctx)
+	s.dropAll(gone, "partitions revoked")
+}
+
+// onLost drops engines without a commit: somebody else may have gone on already.
+func (s *session) onLost(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+	s.dropAll(gone, "partitions lost: another member may own them, nothing of them is committed")
+	s.assigned.Store(false)
+}
+
+func (s *session) dropAll(gone map[string][]int32, why string) {
+	lost := make(map[topicPartition]*partition)
+	for topic, partitions := range gone {
+		for _, n := range partitions {
+			if p := s.owned[topicPartition{topic, n}]; p != nil {
+				lost[p.tp] = p
+			}
+		}
+	}
+	if len(lost) == 0 {
+		return
+	}
+	s.log.Info(why, zap.Int("partitions", len(lost)))
+	s.drop(lost)
+}
+
+// drop forgets partitions; what they have enforced stands until it ends.
+func (s *session) drop(gone map[topicPartition]*partition) {
+	for tp, p := range maps.Clone(gone) {
+		s.bans.Forget(tp.partition)
+		s.deps.Metrics.engine(p, detector.Stats{})
+		s.deps.Metrics.Lag.remove(tp)
+		delete(s.owned, tp)
+	}
+}
+
+// commit commits what is marked and waits. A failure costs nothing but work done
+// twice: what is not committed is judged again.
+func (s *session) commit(ctx context.Context) {
+	var err error
+	for range 5 {
+		if err = s.cl.CommitMarkedOffsets(ctx); err == nil || ctx.Err() != nil || notOurs(err) {
+			break
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	if err != nil {
+		s.log.Warn("offsets could not be committed, some records will be read again", zap.Error(err))
+	}
+}
+
+// notOurs: the group has moved on without us.
+func notOurs(err error) bool {
+	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) ||
+		errors.Is(err, kerr.RebalanceInProgress) || errors.Is(err, kerr.FencedInstanceID)
+}
+
+// commitError gives the first error of a commit's answer.
+func commitError(resp *kmsg.OffsetCommitResponse, err error) error {
+	if err != nil || resp == nil {
+		return err
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

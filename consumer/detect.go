@@ -1,0 +1,138 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/apiwarden/apiwarden/detector"
+	"github.com/apiwarden/apiwarden/sink"
+)
+
+// Deps is what detect and store are given by whoever wires them.
+type Deps struct {
+	Program *detector.Program
+	Log     *zap.Logger
+	Metrics *Metrics
+	Sink    *sink.Metrics
+	Kafka   []kgo.Opt // further options of every Kafka client, such as a dialer
+}
+
+// Detect is the role that judges events: it reads the topic logs in the group
+// Kafka.Group and writes verdicts, bans and dead letters.
+type Detect struct {
+	cfg  Config
+	deps Deps
+	log  *zap.Logger
+
+	assigned atomic.Bool
+	bans     atomic.Pointer[sink.Bans]
+	strayed  atomic.Bool // a record with another key has been warned about
+}
+
+// NewDetect checks cfg and the rules; it starts nothing.
+func NewDetect(cfg Config, deps Deps) (*Detect, error) {
+	if err := errors.Join(cfg.Validate(), validateRules(deps.Program)); err != nil {
+		return nil, err
+	}
+	return &Detect{cfg: cfg, deps: deps, log: deps.Log.Named("detect")}, nil
+}
+
+// Ready reports whether events are being judged; if not, why. Safe for concurrent use.
+func (d *Detect) Ready() (bool, string) {
+	bans := d.bans.Load()
+	switch {
+	case bans == nil:
+		return false, "detect: waiting for Kafka"
+	case !bans.Ready():
+		return false, "detect: reading topic " + d.cfg.Topics.Bans
+	case !d.assigned.Load():
+		return false, "detect: waiting for the group to assign partitions"
+	}
+	return true, ""
+}
+
+// Run judges events until ctx is done; then it finishes what it has taken, commits,
+// leaves the group and returns nil. It waits for as long as Kafka is away. An error
+// means that waiting would not help, or that the stop took too long: what is not
+// committed then is judged again by whoever takes over.
+func (d *Detect) Run(ctx context.Context) error {
+	opts := append(sink.ProducerOpts(), sink.BansOpts(d.cfg.Topics.Bans)...)
+	out, err := sink.Connect(ctx, d.cfg.Kafka, d.log, append(opts, d.deps.Kafka...)...)
+	if err != nil {
+		return unlessDone(ctx, err)
+	}
+	defer out.Close()
+	t := d.cfg.Topics
+	if err := sink.EnsureTopics(ctx, out, d.cfg.Kafka, t, d.log, t.Logs, t.Verdicts, t.Bans, t.DLQ); err != nil {
+		return unlessDone(ctx, err)
+	}
+	producer := sink.NewProducer(out, d.deps.Sink, d.log)
+	bans := sink.NewBans(sink.BansConfig{Client: out, Topic: t.Bans, Producer: producer, Metrics: d.deps.Sink, Log: d.log})
+	d.bans.Store(bans)
+
+	// The ban table outlives the loop, which needs it to finish what it has taken.
+	grace := time.Duration(d.cfg.ShutdownTimeout) * 4 / 5
+	lasting, cancel := outlasting(ctx, grace)
+	defer cancel()
+	table, stopTable := context.WithCancel(lasting)
+	defer stopTable()
+	group, running := errgroup.WithContext(table)
+	group.Go(func() error { return bans.Run(table) })
+	group.Go(func() error {
+		defer stopTable()
+		stop, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(running, cancel)() // the table failed: the loop ends too
+		return d.sessions(stop, running, producer, bans)
+	})
+	return group.Wait()
+}
+
+// errAnew asks for a new session: the client at hand will not get further.
+var errAnew = errors.New("the session has to begin anew")
+
+// sessions runs one after the other until ctx is done.
+func (d *Detect) sessions(ctx, lasting context.Context, producer *sink.Producer, bans *sink.Bans) error {
+	defer d.assigned.Store(false)
+	for {
+		s := newSession(d, lasting, producer, bans)
+		err := s.run(ctx)
+		d.assigned.Store(false)
+		if !errors.Is(err, errAnew) {
+			return err
+		}
+		d.log.Warn("leaving the group and joining it anew", zap.Error(err))
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// outlasting gives a context that ends d after ctx does.
+func outlasting(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(d):
+			cancel(fmt.Errorf("stopping took longer than %s", d))
+		case <-out.Done():
+		}
+	})
+	return out, func() { stop(); cancel(nil) }
+}
+
+func unlessDone(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

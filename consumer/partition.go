@@ -1,0 +1,145 @@
+package consumer
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/apiwarden/apiwarden/detector"
+	"github.com/apiwarden/apiwarden/schemas"
+	"github.com/apiwarden/apiwarden/sink"
+)
+
+// outcomes are the values of the label outcome, by detector.Outcome. A rejected
+// event is a dead letter and not among them.
+var outcomes = [...]string{
+	detector.Counted: "counted", detector.Late: "late", detector.Exempt: "exempt",
+	detector.Blocked: "blocked", detector.Banned: "banned",
+}
+
+// partition is what detect keeps of a partition it owns. One goroutine at a time
+// uses it: a judge while records are judged, else the poll loop or, while that may
+// not run, a callback of the assignment.
+type partition struct {
+	tp     topicPartition
+	engine *detector.Engine
+	lag    *lag
+	stats  detector.Stats // what the metrics have of the engine
+	out    outbox
+}
+
+// outbox is what the records of one poll have led to.
+type outbox struct {
+	verdicts  []*kgo.Record
+	decisions []decision // of verdicts, by index
+	letters   []*kgo.Record
+	reasons   []schemas.Reason // of letters, by index
+	bans      []sink.BanUpdate
+	outcomes  [len(outcomes)]int
+	miskeyed  int
+	stray     *kgo.Record // the first of them
+	belongs   string      // the key it should have
+}
+
+// decision is what is counted of a verdict once it is acknowledged.
+type decision struct {
+	rule   string
+	action schemas.Action
+	event  int64 // event time, µs
+}
+
+func (o *outbox) reset() {
+	clear(o.verdicts)
+	clear(o.letters)
+	clear(o.bans)
+	*o = outbox{verdicts: o.verdicts[:0], decisions: o.decisions[:0], letters: o.letters[:0], reasons: o.reasons[:0], bans: o.bans[:0]}
+}
+
+// judge has what one goroutine needs to judge records, of any partition.
+type judge struct {
+	decoder  *schemas.Decoder
+	identity *schemas.Identity
+	topics   sink.Topics
+	event    schemas.Event
+	key      []byte // scratch
+}
+
+// records has the partition's engine judge recs, in their order, and leaves what
+// follows from them in the partition's outbox.
+func (j *judge) records(p *partition, recs []*kgo.Record) {
+	for _, r := range recs {
+		if r.Attrs.IsControl() {
+			continue // a transaction's end: takes an offset, says nothing
+		}
+		if bad := j.record(p, r); bad != nil {
+			p.out.letters = append(p.out.letters, sink.DeadLetter(j.topics.DLQ, r, bad))
+			p.out.reasons = append(p.out.reasons, bad.Reason)
+		}
+	}
+}
+
+func (j *judge) record(p *partition, r *kgo.Record) *schemas.BadRecord {
+	if bad := decode(j.decoder, r.Value, &j.event); bad != nil {
+		return bad
+	}
+	j.checkKey(&p.out, r)
+	outcome, bad := p.engine.Observe(&j.event, detector.Record{Offset: r.Offset, Time: r.Timestamp.UnixMicro()})
+	if int(outcome) < len(p.out.outcomes) {
+		p.out.outcomes[outcome]++
+	}
+	if verdicts, changes := p.engine.Take(); len(verdicts)+len(changes) > 0 {
+		j.took(p, verdicts, changes)
+	}
+	return bad
+}
+
+// took turns what the engine decided into records at once: it is valid only until
+// the engine's next event.
+func (j *judge) took(p *partition, verdicts []schemas.Verdict, changes []schemas.BanChange) {
+	now := schemas.Micros(time.Now().UnixMicro())
+	for i := range verdicts {
+		v := &verdicts[i]
+		v.DetectedAt = now
+		p.out.verdicts = append(p.out.verdicts, sink.VerdictRecord(j.topics.Verdicts, v))
+		p.out.decisions = append(p.out.decisions, decision{rule: v.RuleID, action: v.Action, event: int64(v.EventTime)})
+	}
+	for _, c := range changes {
+		p.out.bans = append(p.out.bans, sink.BanUpdate{Partition: p.tp.partition, Change: c})
+	}
+}
+
+// checkKey counts a record that is not keyed by its canonical subject: events of
+// that subject may lie in several partitions, where no rule sees all of them.
+func (j *judge) checkKey(out *outbox, r *kgo.Record) {
+	addr, _ := j.identity.Client(&j.event)
+	j.key = appendSubject(j.key[:0], j.identity.Network(addr))
+	if string(j.key) == string(r.Key) {
+		return
+	}
+	if out.miskeyed == 0 {
+		out.stray, out.belongs = r, string(j.key)
+	}
+	out.miskeyed++
+}
+
+// appendSubject appends the text of a subject: an address, or a range.
+func appendSubject(dst []byte, network netip.Prefix) []byte {
+	if network.IsSingleIP() {
+		return network.Addr().AppendTo(dst)
+	}
+	return network.AppendTo(dst)
+}
+
+// decode gives why a record cannot be used, nil if it can.
+func decode(d *schemas.Decoder, value []byte, ev *schemas.Event) *schemas.BadRecord {
+	err := d.Decode(value, ev)
+	if err == nil {
+		return nil
+	}
+	if bad, ok := errors.AsType[*schemas.BadRecord](err); ok {
+		return bad
+	}
+	return &schemas.BadRecord{Reason: schemas.ReasonJSON, Detail: err.Error()}
+}
