@@ -66,3 +66,9 @@ func (e *Event) Lookup(key string) []byte {
 	}
 	return nil
 }
+
+// AppendMember appends m as it stands in a JSON object: "key":value.
+func AppendMember(dst []byte, m Member) []byte {
+	dst = append(appendString(dst, m.Key), ':')
+	return append(dst, m.Value...)
+}

@@ -1,7 +1,9 @@
 package schemas
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -10,41 +12,69 @@ import (
 )
 
 // ParseDuration reads Go's duration syntax with days added ("7d", "1d12h", "90s",
-// "1.5m") or a bare number of seconds ("90", "0.5").
+// "1.5m") or a bare number of seconds ("90", "0.5"), rounded to µs. A sign stands in
+// front of the whole and nowhere else.
 func ParseDuration(s string) (time.Duration, error) {
-	if sec, err := strconv.ParseFloat(s, 64); err == nil && !strings.ContainsAny(s, "nNxXpP_") {
-		return secondsToDuration(sec)
+	unsigned := strings.TrimPrefix(s, "-")
+	negative := len(unsigned) < len(s)
+	if !negative {
+		unsigned = strings.TrimPrefix(s, "+")
 	}
-	if days, rest, ok := strings.Cut(s, "d"); ok {
-		n, err := strconv.ParseFloat(days, 64)
-		if err != nil {
-			return 0, fmt.Errorf("%q is no duration (examples: 90s, 1m30s, 24h, 7d, or a number of seconds)", s)
-		}
-		whole, err := secondsToDuration(n * 86400)
-		if err != nil || rest == "" {
-			return whole, err
-		}
-		part, err := time.ParseDuration(rest)
-		if err != nil {
-			return 0, fmt.Errorf("%q is no duration (examples: 90s, 1m30s, 24h, 7d, or a number of seconds)", s)
-		}
-		if strings.HasPrefix(days, "-") {
-			part = -part
-		}
-		return whole + part, nil
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil {
+	d, err := parseUnsigned(unsigned)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return 0, fmt.Errorf("%q is too long for a duration (at most about 290 years)", s)
+	case err != nil:
 		return 0, fmt.Errorf("%q is no duration (examples: 90s, 1m30s, 24h, 7d, or a number of seconds)", s)
+	case negative:
+		return -d, nil
 	}
 	return d, nil
 }
 
-func secondsToDuration(sec float64) (time.Duration, error) {
-	if sec > 9e9 || sec < -9e9 {
-		return 0, fmt.Errorf("a duration of %g seconds is too long", sec)
+func parseUnsigned(s string) (time.Duration, error) {
+	if number(s) {
+		return seconds(s, 1)
 	}
-	return time.Duration(sec*1e6+0.5) * time.Microsecond, nil
+	var whole time.Duration
+	if days, rest, ok := strings.Cut(s, "d"); ok {
+		if !number(days) {
+			return 0, strconv.ErrSyntax
+		}
+		d, err := seconds(days, 86_400)
+		if err != nil || rest == "" {
+			return d, err
+		}
+		whole, s = d, rest
+	}
+	if strings.HasPrefix(s, "-") || strings.HasPrefix(s, "+") {
+		return 0, strconv.ErrSyntax
+	}
+	part, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, err
+	}
+	if whole+part < whole {
+		return 0, strconv.ErrRange
+	}
+	return whole + part, nil
+}
+
+// number says whether s is a plain decimal number: not 1e3, 0x10 or inf.
+func number(s string) bool {
+	return strings.Trim(s, "0123456789.") == "" && strings.Count(s, ".") <= 1 && strings.Trim(s, ".") != ""
+}
+
+// seconds gives s x unit seconds.
+func seconds(s string, unit float64) (time.Duration, error) {
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return 0, err
+	}
+	if f *= unit; f > 9e9 {
+		return 0, strconv.ErrRange
+	}
+	return time.Duration(math.Round(f*1e6)) * time.Microsecond, nil
 }
 
 // Duration is a duration in configuration text; see ParseDuration.
