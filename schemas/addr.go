@@ -4,7 +4,8 @@ import "net/netip"
 
 // ParseAddr reads an address in any of the ways in which gateways write one and
 // gives its canonical form: blanks around it, brackets, port and zone removed,
-// an IPv4 address inside IPv6 unmapped. It allocates nothing.
+// an IPv4 address inside IPv6 unmapped; the zero Addr where there is none. It
+// allocates nothing.
 func ParseAddr(b []byte) (netip.Addr, bool) {
 	if addr, n := parseIPv4(b); n == len(b) && n > 0 {
 		return addr, true
@@ -17,7 +18,10 @@ func ParseAddr(b []byte) (netip.Addr, bool) {
 		return parseBracketed(b[1:])
 	}
 	if addr, n := parseIPv4(b); n > 0 {
-		return addr, n == len(b) || isPort(b[n:])
+		if n < len(b) && !isPort(b[n:]) {
+			return netip.Addr{}, false
+		}
+		return addr, true
 	}
 	return parseIPv6(b)
 }
@@ -32,8 +36,8 @@ func parseBracketed(b []byte) (netip.Addr, bool) {
 		if rest := b[i+1:]; len(rest) > 0 && !isPort(rest) {
 			return netip.Addr{}, false
 		}
-		if addr, n := parseIPv4(b[:i]); n > 0 {
-			return addr, n == i
+		if addr, n := parseIPv4(b[:i]); n == i && n > 0 {
+			return addr, true
 		}
 		return parseIPv6(b[:i])
 	}
