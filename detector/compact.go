@@ -1,0 +1,140 @@
+package detector
+
+import "math/bits"
+
+// compact drops the entries that no verdict can depend on any more. watermark is
+// the oldest event time that can still arrive; scratch has room for 2 words a lane.
+//
+// An entry leaves a lane when it is older than the window that ends at the
+// watermark, or when the lane has threshold + 1 newer ones that serve as well:
+//
+//   - at or before the watermark, only the newest threshold + 1 matter: every window
+//     yet to be judged ends at or after the watermark and holds the newest first;
+//   - after it, a stretch of the log no longer than the window needs its first and
+//     its last threshold + 1: a window that holds an entry between them and ends
+//     inside the stretch holds all of the first, one that ends after it all of the
+//     last. So the count stays exact up to threshold + 1, and whether it is over the
+//     threshold stays exact always, also for events that arrive late.
+//
+// An entry that has left all its lanes leaves the log.
+func (e *Engine) compact(b *bundle, r record) {
+	log, base := r.log(), r.base()
+	wm := e.clock.watermark()
+	for lane, l := range b.lanes {
+		if !r.has(uint(lane)) {
+			continue
+		}
+		forget(log, uint(lane), limit(wm-int64(l.span), base))
+		if l.needed > 0 {
+			thin(log, uint(lane), limit(wm+1, base), l.needed, uint64(l.span)<<laneBits)
+		}
+	}
+	sweep(r, log)
+}
+
+// forget takes the entries below lim out of a lane.
+func forget(log []uint64, lane uint, lim uint64) {
+	for i := 0; i < len(log) && log[i] < lim; i++ {
+		log[i] &^= 1 << lane
+	}
+}
+
+// thin takes out of a lane what needed others make superfluous; after is the
+// smallest entry after the watermark.
+func thin(log []uint64, lane uint, after uint64, needed int, window uint64) {
+	i, late := len(log)-1, 0
+	for ; i >= 0 && log[i] >= after; i-- {
+		late += int(log[i] >> lane & 1)
+	}
+	for kept := 0; i >= 0; i-- {
+		if log[i]>>lane&1 == 0 {
+			continue
+		}
+		if kept++; kept > needed {
+			log[i] &^= 1 << lane
+		}
+	}
+	if late > 2*needed {
+		thinLate(log, lane, after, needed, window)
+	}
+}
+
+// thinLate thins the stretches after the watermark, each no longer than a window.
+func thinLate(log []uint64, lane uint, after uint64, needed int, window uint64) {
+	start := 0
+	for start < len(log) && log[start] < after {
+		start++
+	}
+	for start < len(log) {
+		if log[start]>>lane&1 == 0 {
+			start++
+			continue
+		}
+		end, held := start, 0
+		for end < len(log) && log[end]>>laneBits-log[start]>>laneBits <= window>>laneBits {
+			held += int(log[end] >> lane & 1)
+			end++
+		}
+		seen := 0
+		for i := start; i < end; i++ {
+			if log[i]>>lane&1 == 0 {
+				continue
+			}
+			if seen++; seen > needed && seen <= held-needed {
+				log[i] &^= 1 << lane
+			}
+		}
+		start = end
+	}
+}
+
+// sweep removes the entries without a lane and sets the cells anew.
+func sweep(r record, log []uint64) {
+	var cells [lanesPerRecord]struct{ count, cursor int }
+	present := r.present() & (1<<lanesPerRecord - 1)
+	kept := 0
+	for lane := uint(0); lane < lanesPerRecord; lane++ {
+		cells[lane].cursor = -1
+	}
+	for i, entry := range log {
+		for p := present; p != 0; p &= p - 1 {
+			lane := uint(bits.TrailingZeros32(p))
+			if laneCell(r[r.cell(lane)]).cursor() == i {
+				cells[lane].cursor = kept
+			}
+			if cells[lane].cursor >= 0 {
+				cells[lane].count += int(entry >> lane & 1)
+			}
+		}
+		if entry&(1<<laneBits-1) != 0 {
+			log[kept] = entry
+			kept++
+		}
+	}
+	for p := present; p != 0; p &= p - 1 {
+		lane := uint(bits.TrailingZeros32(p))
+		cell := &r[r.cell(lane)]
+		cursor := cells[lane].cursor
+		if cursor < 0 {
+			cursor = kept
+		}
+		*cell = makeCell(cells[lane].count, cursor, laneCell(*cell).edge())
+	}
+	r[recLen] = uint64(kept)
+}
+
+// makeRoom sees to it that the record has room for one more entry and gives its
+// place, which may be new.
+func (e *Engine) makeRoom(b *bundle, r ref) ref {
+	w := record(e.arena.at(r))
+	if w.room() > 0 {
+		return r
+	}
+	if w.n() >= 4 {
+		e.compact(b, w)
+	}
+	if n := w.n(); w.room() <= n/4 {
+		return resized(e.arena, r, max(2, n/2))
+	}
+	return r
+}

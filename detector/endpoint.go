@@ -1,0 +1,119 @@
+package detector
+
+import (
+	"bytes"
+
+	"github.com/apiwarden/apiwarden/schemas"
+)
+
+// maxEndpoints bounds the cache of endpoints; a client that invents paths makes it
+// start anew, which costs time and changes no verdict.
+const maxEndpoints = 1 << 14
+
+// endpoint is what an engine knows of METHOD + template.
+type endpoint struct {
+	name  string  // the endpoint key
+	key   []byte  // the same
+	rules []*rule // whose endpoint patterns match
+	plans []plan  // by status, made on demand
+}
+
+// plan is what an event of one endpoint and status can touch: nothing of a rule
+// that cannot see it is looked at again.
+type plan struct {
+	status uint16
+	steps  []step
+}
+
+// step is the part of a plan that concerns one bundle.
+type step struct {
+	bundle  *bundle
+	lanes   uint16  // lanes that count the event whatever else it says
+	static  []*rule // the rules of these lanes
+	dynamic []*rule // rules whose condition, pattern, field or exemption must be looked at
+}
+
+// endpoints finds an event's endpoint by METHOD + template.
+type endpoints struct {
+	program *Program
+	known   map[string]*endpoint
+	scratch []byte
+}
+
+func newEndpoints(p *Program) endpoints {
+	return endpoints{program: p, known: make(map[string]*endpoint)}
+}
+
+// of gives the event's endpoint. The first byte of the cache's key tells a template
+// from a folded path, because patterns treat them differently.
+func (es *endpoints) of(ev *schemas.Event) *endpoint {
+	k := append(append(append(es.scratch[:0], 'P'), ev.Method...), ' ')
+	path := len(k)
+	k, isTemplate := es.program.template(k, ev)
+	if isTemplate {
+		k[0] = 'T'
+	}
+	es.scratch = k
+	if ep, ok := es.known[string(k)]; ok {
+		return ep
+	}
+	if len(es.known) >= maxEndpoints {
+		clear(es.known)
+	}
+	ep := &endpoint{name: string(k[1:]), key: bytes.Clone(k[1:])}
+	for _, r := range es.program.rules {
+		if r.matches(ev.Method, k[path:], isTemplate) {
+			ep.rules = append(ep.rules, r)
+		}
+	}
+	es.known[string(k)] = ep
+	return ep
+}
+
+func (r *rule) matches(method, path []byte, isTemplate bool) bool {
+	for i := range r.Endpoints {
+		if r.Endpoints[i].Match(method, path, isTemplate) {
+			return true
+		}
+	}
+	return len(r.Endpoints) == 0
+}
+
+// plan gives the plan for a status.
+func (ep *endpoint) plan(status uint16) *plan {
+	for i := range ep.plans {
+		if ep.plans[i].status == status {
+			return &ep.plans[i]
+		}
+	}
+	p := plan{status: status}
+	for _, r := range ep.rules {
+		if !r.static {
+			s := p.step(r.bundle)
+			s.dynamic = append(s.dynamic, r)
+			continue
+		}
+		matched := true
+		if r.Pattern != nil {
+			is, _ := r.Pattern.Status()
+			matched = is(status)
+		}
+		if lanes := r.lanesOf(matched); lanes != 0 {
+			s := p.step(r.bundle)
+			s.lanes |= lanes
+			s.static = append(s.static, r)
+		}
+	}
+	ep.plans = append(ep.plans, p)
+	return &ep.plans[len(ep.plans)-1]
+}
+
+func (p *plan) step(b *bundle) *step {
+	for i := range p.steps {
+		if p.steps[i].bundle == b {
+			return &p.steps[i]
+		}
+	}
+	p.steps = append(p.steps, step{bundle: b})
+	return &p.steps[len(p.steps)-1]
+}

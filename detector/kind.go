@@ -1,0 +1,43 @@
+package detector
+
+// kind is what tells the detector types apart: how many cells of a record a rule
+// takes, how it judges an event, and what a ban does to its counts.
+type kind struct {
+	lanes  int // bits of the shared log
+	extras int // cells of its own
+
+	// observe judges an event that the rule sees and that stands in the log
+	// already (kinds with lanes).
+	observe func(e *Engine, o *occurrence, r *rule) finding
+
+	// banned follows a ban by the rule: the rule is armed again for what comes
+	// after the ban and, with reset_on_ban, has counted nothing.
+	banned func(e *Engine, rec record, r *rule)
+}
+
+// kinds holds one line per detector type.
+var kinds = map[Type]*kind{
+	TypeUsage:         &counting,
+	TypeFrequency:     &counting,
+	TypeReturnPattern: &counting,
+	TypeRatio:         &ratio,
+	TypeDistinct:      &distinct,
+	TypeMatch:         &match,
+}
+
+// occurrence is one event in one record, as a kind sees it.
+type occurrence struct {
+	rec   record
+	time  int64
+	at    int    // index of its log entry, where the record's lanes count it
+	last  bool   // the entry was put at the end: no event of the record is newer
+	value uint64 // distinct: hash of the field's value
+}
+
+// finding is what a rule has to say of an event.
+type finding struct {
+	fire  bool
+	count int   // events (distinct: values; ratio: matching events) in the window
+	of    int   // ratio: seen events in the window
+	from  int64 // event time of the oldest of them, µs
+}

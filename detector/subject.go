@@ -1,0 +1,86 @@
+package detector
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/dchest/siphash"
+
+	"github.com/apiwarden/apiwarden/schemas"
+)
+
+// subject is whom rules count for: an address or a network, or another field.
+type subject struct {
+	key   key
+	field string // the rules' key; "" is the address
+}
+
+// addressKey is the key of an address: its 16 bytes.
+func addressKey(a netip.Addr) key {
+	b := a.As16()
+	return key{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
+}
+
+// keyed gives the subject of rules with a key other than the address, if the event
+// has the field.
+func (e *Engine) keyed(field string, o *observed) (subject, bool) {
+	v := fieldText(o.Event, field)
+	if len(v) == 0 {
+		return subject{}, false
+	}
+	e.hashBuf = append(append(append(e.hashBuf[:0], field...), 0), v...)
+	return subject{key: e.digest(e.hashBuf), field: field}, true
+}
+
+// name gives a subject's scope and text.
+func (e *Engine) name(s subject, o *observed) (schemas.Scope, string) {
+	if s.field != "" {
+		return schemas.ScopeUser, string(fieldText(o.Event, s.field))
+	}
+	id := e.program.Identity()
+	return id.Name(id.Mask(o.client))
+}
+
+// recordKey gives the key of the record in which a bundle counts for a subject. The
+// first bundle of addresses takes the address as it is; the others a digest of the
+// bundle, the subject, the group and how often the group was reset.
+func (e *Engine) recordKey(b *bundle, s key, o *observed) key {
+	if b.index == 0 && b.key == "" && len(b.groupBy) == 0 {
+		return s
+	}
+	buf := binary.LittleEndian.AppendUint32(e.hashBuf[:0], uint32(b.index))
+	buf = binary.LittleEndian.AppendUint64(buf, s[0])
+	buf = binary.LittleEndian.AppendUint64(buf, s[1])
+	if b.reset != nil {
+		buf = binary.LittleEndian.AppendUint32(buf, e.bans.generation(s, b.reset, e.remembered(o.time)))
+	}
+	for _, field := range b.groupBy {
+		v := fieldText(o.Event, field)
+		if field == "endpoint" {
+			v = o.endpoint.key
+		}
+		buf = append(binary.AppendUvarint(buf, uint64(len(v))), v...)
+	}
+	e.hashBuf = buf
+	return e.digest(buf)
+}
+
+func (e *Engine) digest(b []byte) key {
+	lo, hi := siphash.Hash128(e.seed[0], e.seed[1], b)
+	return key{lo, hi}
+}
+
+// fieldText gives the text of a field that rules can be keyed or grouped by.
+func fieldText(ev *schemas.Event, field string) []byte {
+	switch field {
+	case "service":
+		return ev.Service
+	case "host":
+		return ev.Host
+	case "user_id":
+		return ev.UserID
+	case "api_key_id":
+		return ev.APIKeyID
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package detector
+
+import "math/bits"
+
+// key names a record: the 16 bytes of an address (big endian), or 128 bits of a
+// keyed hash for what is not an address alone.
+type key [2]uint64
+
+// seed makes the hashes of keys unpredictable to whoever chooses the addresses.
+type seed [2]uint64
+
+// hash mixes all bits of k (wyhash's multiply-and-fold), so that consecutive
+// addresses spread whatever bits a table uses.
+func (s seed) hash(k key) uint64 {
+	hi, lo := bits.Mul64(k[0]^s[0], k[1]^s[1])
+	hi, lo = bits.Mul64(hi^lo^s[1], 0x9e3779b97f4a7c15)
+	return hi ^ lo
+}
+
+// table finds records by key: open addressing, linear probing, 8 bytes a slot
+// (32 bits of the hash, 32 bits of the record's ref). The keys stand in the
+// records.
+type table struct {
+	slots []uint64 // hash<<32 | ref; 0 is empty
+	used  int
+	hand  int // where the next sweep goes on
+}
+
+func (t *table) mask() int { return len(t.slots) - 1 }
+
+// find gives the slot of the record with key k, or -1.
+func (t *table) find(a *arena, k key, h uint64) int {
+	if len(t.slots) == 0 {
+		return -1
+	}
+	tag := uint32(h)
+	for i := int(tag) & t.mask(); ; i = (i + 1) & t.mask() {
+		s := t.slots[i]
+		if s == 0 {
+			return -1
+		}
+		if uint32(s>>32) == tag {
+			w := a.at(ref(uint32(s)))
+			if w[0] == k[0] && w[1] == k[1] {
+				return i
+			}
+		}
+	}
+}
+
+// insert puts the record of a key that is not in the table and gives its slot.
+func (t *table) insert(h uint64, r ref) int {
+	if (t.used+1)*5 > len(t.slots)*4 {
+		t.grow()
+	}
+	t.used++
+	return t.place(uint64(uint32(h))<<32 | uint64(r))
+}
+
+func (t *table) place(s uint64) int {
+	i := int(s>>32) & t.mask()
+	for t.slots[i] != 0 {
+		i = (i + 1) & t.mask()
+	}
+	t.slots[i] = s
+	return i
+}
+
+func (t *table) grow() {
+	old := t.slots
+	t.slots = make([]uint64, max(8, 2*len(old)))
+	for _, s := range old {
+		if s != 0 {
+			t.place(s)
+		}
+	}
+	t.hand = 0
+}
+
+// ref gives the record in a slot, 0 if the slot is empty.
+func (t *table) ref(slot int) ref { return ref(uint32(t.slots[slot])) }
+
+// moved says that the record of a slot has a new place.
+func (t *table) moved(slot int, r ref) {
+	t.slots[slot] = t.slots[slot]&^0xffffffff | uint64(r)
+}
+
+// remove empties a slot and closes the gap, so that no tombstones pile up.
+func (t *table) remove(slot int) {
+	t.used--
+	gap := slot
+	for i := (slot + 1) & t.mask(); t.slots[i] != 0; i = (i + 1) & t.mask() {
+		home := int(t.slots[i]>>32) & t.mask()
+		if (i-home)&t.mask() >= (i-gap)&t.mask() {
+			t.slots[gap] = t.slots[i]
+			gap = i
+		}
+	}
+	t.slots[gap] = 0
+}
