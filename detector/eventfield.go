@@ -53,6 +53,7 @@ var eventFields = map[string]eventField{
 	"query":           fieldQuery,
 	"request_bytes":   fieldRequestBytes,
 	"response_bytes":  fieldResponseBytes,
+	"bytes":           fieldResponseBytes, // as gateways call it; our own shape takes it for response_bytes
 	"user_agent":      fieldUserAgent,
 	"user_id":         fieldUserID,
 	"api_key_id":      fieldAPIKeyID,

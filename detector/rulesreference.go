@@ -1,0 +1,174 @@
+package detector
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// typeDoc is the entry of a type on the reference page.
+type typeDoc struct {
+	kind    Type
+	counts  string
+	example string // one rule, as it stands under rules:
+}
+
+var typeDocs = []typeDoc{
+	{TypeUsage, "Counts the events it sees. Fires on event number threshold + 1 within a window.", `
+- id: report-exports
+  type: usage
+  endpoint: POST /reports/{id}/export
+  threshold: 10
+  window: 1h
+  action: throttle
+  throttle_for: 10m`},
+	{TypeFrequency, "As usage, with the threshold given as events per second: threshold = floor(max_frequency × window in seconds + 1e-9), which must be 1 or more.", `
+- id: too-fast
+  type: frequency
+  max_frequency: 0.1
+  window: 5m
+  action: ban
+  ban_for: 30m`},
+	{TypeReturnPattern, "Counts events whose response matches the pattern. Events without what the pattern looks at are not seen.", `
+- id: lottery-wins
+  type: return_pattern
+  endpoint: POST /api/lottery
+  pattern: 'json:result.outcome==victory'
+  threshold: 2
+  window: 24h
+  action: ban
+  message: Too many wins.`},
+	{TypeDistinct, "Counts the different values of a field within a window. Events without the field are not seen.", `
+- id: scanning
+  type: distinct
+  field: path
+  when: 'status == 404'
+  threshold: 20
+  window: 5m
+  action: ban`},
+	{TypeRatio, "Looks at the share of matching events among those seen, once min_volume of them lie in the window, and fires when it is above threshold, a number between 0 and 1.", `
+- id: credential-stuffing
+  type: ratio
+  endpoint: [POST /login, POST /token]
+  pattern: 'status:401,403'
+  min_volume: 20
+  threshold: 0.8
+  window: 10m
+  action: ban
+  ban_for: 24h`},
+	{TypeMatch, "Fires on an event that fulfils when and pattern (one of them is needed), unless it already fired for the subject within the window; with emit: every, on each.", `
+- id: secret-files
+  type: match
+  when: 'path in ["/.env", "/.git/config"]'
+  action: alert`},
+	{TypeLatency, "Learned baseline of an endpoint's latency. The endpoint is the subject. Accepted, not judged yet.", `
+- id: slow-checkout
+  type: latency
+  endpoint: POST /checkout
+  sensitivity: normal
+  action: alert`},
+	{TypeStatusMix, "Learned baseline of an endpoint's statuses. Accepted, not judged yet.", `
+- id: odd-answers
+  type: status_mix
+  sensitivity: low`},
+	{TypeRate, "Learned baseline of how often an endpoint is called. Accepted, not judged yet.", `
+- id: odd-volume
+  type: rate
+  endpoint: GET /search
+  group_by: [service, endpoint]
+  remind: 1h`},
+	{TypeOutlier, "Learned deviation of one client from all others of the same endpoint. Accepted, not judged yet.", `
+- id: unlike-the-others
+  type: outlier
+  sensitivity: high
+  action: alert`},
+}
+
+const rulesIntroduction = `# Rules
+
+A rules file is YAML. ` + "`--rules`" + ` takes one file, or a folder: then its ` + "`*.yaml`" + ` are read in name order, without
+` + "`*.test.yaml`" + `; lists join, a scalar must not be given twice, ids are unique over all files. A file with anything wrong
+is refused as a whole, every problem with its line. ` + "`schemas/rules.schema.json`" + ` gives editors completion.
+
+Durations are Go's (` + "`90s`, `1m30s`, `24h`" + `) with days (` + "`7d`" + `), or a bare number of seconds.
+
+`
+
+const patternReference = `## Patterns
+
+| pattern | matches |
+|---|---|
+| ` + "`win`" + ` | a response body that contains the text, without regard to case |
+| ` + "`regex:(success|winner)`" + ` | a body in which RE2 finds it, without regard to case |
+| ` + "`json:user.level>50`" + ` | a body, or response_fields, where the value at the path stands in the relation |
+| ` + "`status:404`, `status:401,403`, `status:4xx`, `status:>=500`" + ` | the status |
+
+Text and regex read the response_body, and response_fields as compact JSON where there is no body; ` + "`json:`" + ` reads
+response_fields as they stand, and the body where there are none. They read no further than body_limit; a body that is
+longer is cut, and JSON that is cut or broken does not match. An event with neither is not seen by the rule.
+
+JSON paths are names with dots between them, ` + "`[]`" + ` behind a name (or alone) for any element of an array:
+` + "`items[].type`, `[].id`" + `. Operators are ` + "`== != > >= < <=`" + `; the first one in the pattern is it, quotes around the value are
+left out. ` + "`==`" + ` compares texts without regard to case, numbers and texts that are numbers by value (1 = 1.0 = "1"), true
+and false by name; null and none are null. ` + "`!=`" + ` holds for every value that is there and not equal, objects and arrays too.
+The orderings need two numbers. A path that leads nowhere holds for no operator. Of duplicate names the last counts.
+
+## Conditions
+
+` + "`when`" + ` is an [expr-lang](https://expr-lang.org) expression on the event's fields; fields that the schema does not know
+can be used too, ` + "`$env[\"odd-name\"]`" + ` reads one whose name is no identifier. Every comparison with a missing field, or with
+a part of one, is false; ` + "`not`" + ` negates that. Functions that read the clock are not there.
+
+## Endpoints
+
+` + "`METHOD template`" + `. ` + "`*`" + ` stands for any method or any one part of the path, a trailing ` + "`**`" + ` for the rest of it, ` + "`{id}`" + ` for a
+parameter: of a route whatever its name or style (` + "`{id}`, `:id`, `<id>`" + `), of a path any one part. An event's endpoint is
+its method and its route; without a route, the template under ` + "`endpoints`" + ` that maps its path (from left to right literal
+parts before parameters); else the path with numbers, dates, UUIDs, ULIDs and long hexadecimal numbers replaced by
+` + "`{id}`" + `, but for parts that a rule or template spells out. A slash at the end makes another path.
+`
+
+// RulesReference gives the reference page of rules files, in Markdown.
+func RulesReference() string {
+	var b strings.Builder
+	b.WriteString(rulesIntroduction)
+	b.WriteString("## Keys of the file\n\n| key | meaning | default |\n|---|---|---|\n")
+	for _, k := range topKeys {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", k.name, cell(k.doc), k.def)
+		for _, below := range k.keys {
+			fmt.Fprintf(&b, "| `%s.%s` | %s | %s |\n", k.name, below.name, cell(below.doc), below.def)
+		}
+	}
+	b.WriteString("\n## Keys of a rule\n\n| key | meaning | default | types |\n|---|---|---|---|\n")
+	for i := range ruleKeys {
+		k := &ruleKeys[i]
+		if types := k.readyTypes(); types != "" {
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.name, cell(k.doc), k.def, types)
+		}
+	}
+	b.WriteString("\n## Types\n")
+	for _, d := range typeDocs {
+		fmt.Fprintf(&b, "\n### %s\n\n%s\n\n```yaml\nversion: 1\nrules:%s\n```\n", d.kind, d.counts, strings.ReplaceAll(d.example, "\n", "\n  "))
+	}
+	fmt.Fprintf(&b, "\nTypes `%s` are not available yet: a rule of such a type is refused.\n\n", strings.Join(names(laterTypes), "` and `"))
+	b.WriteString(patternReference)
+	return b.String()
+}
+
+// cell makes text fit for a table.
+func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
+
+// readyTypes names the available types that use the key, "" if there is none.
+func (k *ruleKey) readyTypes() string {
+	ready := slices.Concat(judgedTypes, learnedTypes)
+	used := slices.DeleteFunc(slices.Clone(ready), func(t Type) bool { return !k.usedBy(t) })
+	switch {
+	case len(used) == len(ready):
+		return "all"
+	case slices.Equal(used, judgedTypes):
+		return "all but learned"
+	case slices.Equal(used, learnedTypes):
+		return "learned"
+	}
+	return strings.Join(names(used), ", ")
+}
