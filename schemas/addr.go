@@ -1,6 +1,9 @@
 package schemas
 
-import "net/netip"
+import (
+	"bytes"
+	"net/netip"
+)
 
 // ParseAddr reads an address in any of the ways in which gateways write one and
 // gives its canonical form: blanks around it, brackets, port and zone removed,
@@ -93,6 +96,12 @@ func parseIPv4(b []byte) (netip.Addr, int) {
 // parseIPv6 reads an IPv6 address as in RFC 4291, section 2.2, with or without a
 // zone.
 func parseIPv6(b []byte) (netip.Addr, bool) {
+	if zone := bytes.IndexByte(b, '%'); zone >= 0 {
+		if zone == len(b)-1 {
+			return netip.Addr{}, false
+		}
+		b = b[:zone]
+	}
 	var a [16]byte
 	n := 0         // bytes of a that are filled
 	ellipsis := -1 // where "::" stands in a
@@ -100,7 +109,7 @@ func parseIPv6(b []byte) (netip.Addr, bool) {
 		ellipsis = 0
 		b = b[2:]
 	}
-	for n < 16 && len(b) > 0 && b[0] != '%' {
+	for n < 16 && len(b) > 0 {
 		group := 0
 		digits := 0
 		for digits < len(b) && digits < 5 && hexDigit(b[digits]) >= 0 {
@@ -123,7 +132,7 @@ func parseIPv6(b []byte) (netip.Addr, bool) {
 		a[n], a[n+1] = byte(group>>8), byte(group)
 		n += 2
 		b = b[digits:]
-		if len(b) == 0 || b[0] == '%' {
+		if len(b) == 0 {
 			break
 		}
 		if b[0] != ':' || len(b) == 1 {
@@ -137,11 +146,8 @@ func parseIPv6(b []byte) (netip.Addr, bool) {
 			b = b[1:]
 		}
 	}
-	if len(b) > 0 && (b[0] != '%' || len(b) == 1) {
-		return netip.Addr{}, false
-	}
 	switch {
-	case ellipsis < 0 && n != 16, ellipsis >= 0 && n == 16:
+	case len(b) > 0, ellipsis < 0 && n != 16, ellipsis >= 0 && n == 16:
 		return netip.Addr{}, false
 	case ellipsis >= 0:
 		tail := n - ellipsis
