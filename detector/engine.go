@@ -62,12 +62,13 @@ type Engine struct {
 	bans      bans
 	stats     Stats
 
-	active  []sighting // rules that see the event at hand, within one bundle
-	fired   []firing
-	runs    []run
-	moments []moment
-	tally   map[uint64]int
-	hashBuf []byte
+	occurrence occurrence // of the event at hand, in the bundle at hand
+	active     []sighting // the rules that see it
+	fired      []firing
+	runs       []run
+	moments    []moment
+	tally      map[uint64]int
+	hashBuf    []byte
 
 	verdicts []schemas.Verdict
 	changes  []schemas.BanChange
@@ -191,7 +192,8 @@ func (e *Engine) count(s *step, who subject, o *observed) {
 	}
 	place := e.record(e.recordKey(s.bundle, who.key, o), s.bundle, cells, lanes != 0)
 	rec := record(e.arena.at(place.ref))
-	occ := occurrence{rec: rec, time: o.time}
+	occ := &e.occurrence
+	*occ = occurrence{rec: rec, time: o.time}
 	if lanes != 0 {
 		occ.at = rec.add(o.time, lanes)
 		occ.last = occ.at == rec.n()-1
@@ -200,7 +202,7 @@ func (e *Engine) count(s *step, who subject, o *observed) {
 	for i := range e.active {
 		r := e.active[i].rule
 		occ.value = e.active[i].value
-		if found := r.kind.observe(e, &occ, r); found.fire {
+		if found := r.kind.observe(e, occ, r); found.fire {
 			e.fired = append(e.fired, firing{rule: r, finding: found, who: who, place: place.ref})
 		}
 	}
