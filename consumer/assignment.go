@@ -2,14 +2,11 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 
 	"github.com/apiwarden/apiwarden/detector"
@@ -37,22 +34,22 @@ func (s *session) onAssigned(_ context.Context, _ *kgo.Client, added map[string]
 		s.log.Info("partitions assigned, their counts start empty", zap.String("topic", s.cfg.Topics.Logs), zap.Int32s("partitions", numbers))
 		s.deps.Metrics.Restore.Set(0)
 	}
-	s.assigned.Store(true)
+	s.detect.assigned.Store(true)
 }
 
 // onRevoked commits what is finished, while the partitions are still ours, and drops
 // their engines. It also comes with nothing, at the end of each generation.
-func (s *session) onRevoked(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+func (s *session) onRevoked(_ context.Context, cl *kgo.Client, gone map[string][]int32) {
 	ctx, cancel := context.WithTimeout(s.lasting, 10*time.Second)
 	defer cancel()
-	s.commit(ctx)
+	s.commit(ctx, cl)
 	s.dropAll(gone, "partitions revoked")
 }
 
 // onLost drops engines without a commit: somebody else may have gone on already.
 func (s *session) onLost(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
 	s.dropAll(gone, "partitions lost: another member may own them, nothing of them is committed")
-	s.assigned.Store(false)
+	s.detect.assigned.Store(false)
 }
 
 func (s *session) dropAll(gone map[string][]int32, why string) {
@@ -79,43 +76,4 @@ func (s *session) drop(gone map[topicPartition]*partition) {
 		s.deps.Metrics.Lag.remove(tp)
 		delete(s.owned, tp)
 	}
-}
-
-// commit commits what is marked and waits. A failure costs nothing but work done
-// twice: what is not committed is judged again.
-func (s *session) commit(ctx context.Context) {
-	var err error
-	for range 5 {
-		if err = s.cl.CommitMarkedOffsets(ctx); err == nil || ctx.Err() != nil || notOurs(err) {
-			break
-		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
-		}
-	}
-	if err != nil {
-		s.log.Warn("offsets could not be committed, some records will be read again", zap.Error(err))
-	}
-}
-
-// notOurs: the group has moved on without us.
-func notOurs(err error) bool {
-	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) ||
-		errors.Is(err, kerr.RebalanceInProgress) || errors.Is(err, kerr.FencedInstanceID)
-}
-
-// commitError gives the first error of a commit's answer.
-func commitError(resp *kmsg.OffsetCommitResponse, err error) error {
-	if err != nil || resp == nil {
-		return err
-	}
-	for _, t := range resp.Topics {
-		for _, p := range t.Partitions {
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

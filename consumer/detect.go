@@ -60,8 +60,8 @@ func (d *Detect) Ready() (bool, string) {
 
 // Run judges events until ctx is done; then it finishes what it has taken, commits,
 // leaves the group and returns nil. It waits for as long as Kafka is away. An error
-// means that waiting would not help, or that the stop took too long: what is not
-// committed then is judged again by whoever takes over.
+// means that waiting would not help. What a stop cannot finish in time is not
+// committed: whoever takes over judges it again.
 func (d *Detect) Run(ctx context.Context) error {
 	opts := append(sink.ProducerOpts(), sink.BansOpts(d.cfg.Topics.Bans)...)
 	out, err := sink.Connect(ctx, d.cfg.Kafka, d.log, append(opts, d.deps.Kafka...)...)
@@ -90,25 +90,32 @@ func (d *Detect) Run(ctx context.Context) error {
 		stop, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(running, cancel)() // the table failed: the loop ends too
-		return d.sessions(stop, running, producer, bans)
+		return anew(stop, d.log, func() error {
+			defer d.assigned.Store(false)
+			return newSession(d, running, producer, bans).run(stop)
+		})
 	})
-	return group.Wait()
+	return stopped(ctx, d.log, group.Wait())
 }
 
-// errAnew asks for a new session: the client at hand will not get further.
-var errAnew = errors.New("the session has to begin anew")
+// stopped says what a stop could not finish in time. That is no failure: nothing of
+// it is committed, so it is done again.
+func stopped(ctx context.Context, log *zap.Logger, err error) error {
+	if err == nil || ctx.Err() == nil || sink.IsPermanent(err) {
+		return err
+	}
+	log.Warn("stopped before everything in hand was finished: it is not committed, so it is read again", zap.Error(err))
+	return nil
+}
 
-// sessions runs one after the other until ctx is done.
-func (d *Detect) sessions(ctx, lasting context.Context, producer *sink.Producer, bans *sink.Bans) error {
-	defer d.assigned.Store(false)
+// anew runs memberships of a group, one after the other, until one ends for good.
+func anew(ctx context.Context, log *zap.Logger, membership func() error) error {
 	for {
-		s := newSession(d, lasting, producer, bans)
-		err := s.run(ctx)
-		d.assigned.Store(false)
-		if !errors.Is(err, errAnew) {
+		err := membership()
+		if !errors.Is(err, errAnew) || sink.IsPermanent(err) {
 			return err
 		}
-		d.log.Warn("leaving the group and joining it anew", zap.Error(err))
+		log.Warn("leaving the group and joining it anew", zap.Error(err))
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():

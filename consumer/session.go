@@ -2,14 +2,12 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -17,83 +15,24 @@ import (
 	"github.com/apiwarden/apiwarden/sink"
 )
 
-const (
-	// maxPoll bounds the records of one turn, and with them how long a rebalance has
-	// to wait for it.
-	maxPoll = 16_384
-	// pollWait is how long a turn without records may take.
-	pollWait = time.Second
-)
-
-// session is one membership in the group, with the engines of the partitions it owns.
-//
-// Its loop polls a bounded number of records, has each partition's judged on as many
-// goroutines as there are processors, waits until everything that came of them is
-// acknowledged, marks them, and only then lets the group rebalance. Callbacks of the
-// assignment never run between a poll and that point, so nothing here needs a lock. What
-// is marked is committed each second, on revocation and at the end.
+// session is detect's membership in its group, with the engines of the partitions it
+// owns. Each turn of its loop has the records of one poll judged, partitions side by
+// side on as many goroutines as there are processors, waits until everything that came
+// of them is acknowledged, marks them, and lets the group rebalance.
 type session struct {
-	*Detect
-	lasting  context.Context // outlives the request to stop, to finish and commit
+	member
+	detect   *Detect
 	producer *sink.Producer
 	bans     *sink.Bans
-
-	cl     *kgo.Client
-	owned  map[topicPartition]*partition
-	judges []*judge
-	failed sink.Seldom
+	owned    map[topicPartition]*partition
+	judges   []*judge
 }
 
 func newSession(d *Detect, lasting context.Context, producer *sink.Producer, bans *sink.Bans) *session {
-	return &session{Detect: d, lasting: lasting, producer: producer, bans: bans, owned: make(map[topicPartition]*partition)}
-}
-
-// groupOpts are the options of every group we are in.
-func groupOpts(cfg Config, group string, topics ...string) ([]kgo.Opt, error) {
-	start, err := cfg.Kafka.StartOffset()
-	if err != nil {
-		return nil, err
+	return &session{
+		member: member{cfg: d.cfg, deps: d.deps, log: d.log, lasting: lasting},
+		detect: d, producer: producer, bans: bans, owned: make(map[topicPartition]*partition),
 	}
-	return []kgo.Opt{
-		kgo.ConsumerGroup(group),
-		kgo.ConsumeTopics(topics...),
-		kgo.ConsumeStartOffset(start),
-		kgo.ConsumeResetOffset(kgo.RewindOffset(time.Minute)),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
-		kgo.BlockRebalanceOnPoll(),
-		kgo.AutoCommitMarks(),
-		kgo.AutoCommitInterval(time.Second),
-		kgo.SessionTimeout(30 * time.Second),
-		// An event of an aborted transaction did not happen. The ends of transactions
-		// take offsets, which the lag has to know.
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(),
-		// A record larger than these is still delivered, alone.
-		kgo.FetchMaxBytes(8 << 20),
-		kgo.FetchMaxPartitionBytes(2 << 20),
-		kgo.FetchMaxWait(500 * time.Millisecond),
-		kgo.MaxConcurrentFetches(16),
-		kgo.MaxDecompressBatchBytes(maxBatch),
-	}, nil
-}
-
-// maxBatch is what a batch of records may decompress to. One that goes beyond is
-// dead-lettered as a whole, unread.
-const maxBatch = 128 << 20
-
-func (s *session) connect(ctx context.Context) error {
-	opts, err := groupOpts(s.cfg, s.cfg.Kafka.Group, s.cfg.Topics.Logs)
-	if err != nil {
-		return err
-	}
-	opts = append(opts,
-		kgo.OnPartitionsAssigned(s.onAssigned),
-		kgo.OnPartitionsRevoked(s.onRevoked),
-		kgo.OnPartitionsLost(s.onLost),
-		kgo.AutoCommitCallback(s.onCommit),
-	)
-	s.cl, err = sink.Connect(ctx, s.cfg.Kafka, s.log, append(opts, s.deps.Kafka...)...)
-	return err
 }
 
 // run is the loop. It returns nil when ctx is done and everything is finished and
@@ -106,33 +45,21 @@ func (s *session) run(ctx context.Context) error {
 		}
 		s.judges = append(s.judges, &judge{decoder: dec, identity: s.deps.Program.Identity(), topics: s.cfg.Topics})
 	}
-	if err := s.connect(ctx); err != nil {
+	err := s.join(ctx, s.cfg.Kafka.Group, []string{s.cfg.Topics.Logs},
+		kgo.OnPartitionsAssigned(s.onAssigned), kgo.OnPartitionsRevoked(s.onRevoked), kgo.OnPartitionsLost(s.onLost))
+	if err != nil {
 		return unlessDone(ctx, err)
 	}
-	defer s.close()
+	defer s.drop(s.owned)
+	defer s.leave()
 	for ctx.Err() == nil {
-		poll, cancel := context.WithTimeout(ctx, pollWait)
-		fetches := s.cl.PollRecords(poll, maxPoll)
-		cancel()
-		err := s.turn(s.lasting, fetches)
+		err := s.turn(s.lasting, s.poll(ctx, pollWait))
 		s.cl.AllowRebalance()
 		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// close commits what is marked and leaves the group.
-func (s *session) close() {
-	ctx, cancel := context.WithTimeout(s.lasting, 10*time.Second)
-	defer cancel()
-	s.commit(ctx)
-	if err := s.cl.LeaveGroupContext(ctx); err != nil {
-		s.log.Warn("leaving the group was not answered: its partitions are free when the session times out", zap.Error(err))
-	}
-	s.cl.Close()
-	s.drop(s.owned)
 }
 
 // turn takes one poll's records all the way.
@@ -143,7 +70,8 @@ func (s *session) turn(ctx context.Context, fetches kgo.Fetches) error {
 		return err
 	}
 	if len(work) == 0 && len(skips) == 0 {
-		return s.breathe(ctx, fetches)
+		s.breathe(fetches)
+		return nil
 	}
 	s.judge(work)
 	for _, skip := range skips {
@@ -153,24 +81,7 @@ func (s *session) turn(ctx context.Context, fetches kgo.Fetches) error {
 		return fmt.Errorf("delivering what %d partitions led to: %w", len(work), err)
 	}
 	s.finish(work)
-	for _, skip := range skips {
-		s.cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{
-			skip.Topic: {skip.Partition: {Epoch: skip.Epoch, Offset: skip.NextOffset}},
-		})
-	}
-	return nil
-}
-
-// breathe keeps a broker that answers each fetch with an error from being asked
-// without a pause.
-func (s *session) breathe(ctx context.Context, fetches kgo.Fetches) error {
-	if err := fetches.Err0(); len(fetches) == 0 || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return nil
-	}
-	select {
-	case <-time.After(100 * time.Millisecond):
-	case <-ctx.Done():
-	}
+	s.skip(skips)
 	return nil
 }
 
@@ -265,7 +176,7 @@ func (s *session) finish(work []batch) {
 			m.Outcomes.WithLabelValues(outcomes[i]).Add(float64(n))
 		}
 		m.Miskeyed.Add(float64(out.miskeyed))
-		if out.miskeyed > 0 && !s.strayed.Swap(true) {
+		if out.miskeyed > 0 && !s.detect.strayed.Swap(true) {
 			s.log.Warn("records are not keyed by their subject: its events may lie in several partitions and rules can miss it (said once, counted as apiwarden_consumer_miskeyed_records_total)",
 				zap.String("topic", out.stray.Topic), zap.Int32("partition", out.stray.Partition), zap.Int64("offset", out.stray.Offset),
 				zap.ByteString("key", out.stray.Key[:min(len(out.stray.Key), 64)]), zap.String("subject", out.belongs))
@@ -294,10 +205,4 @@ func (s *session) skipBatch(work []batch, skip *kgo.ErrDecompressTooLarge) []bat
 		}
 	}
 	return append(work, batch{p: p})
-}
-
-func (s *session) onCommit(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
-	if err = commitError(resp, err); err != nil && !errors.Is(err, context.Canceled) && s.failed.Due() {
-		s.log.Warn("offsets cannot be committed, trying again", zap.Error(err))
-	}
 }

@@ -1,0 +1,191 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
+
+	"github.com/apiwarden/apiwarden/sink"
+)
+
+const (
+	// maxPoll bounds the records of one turn, and with them how long a rebalance has
+	// to wait for it.
+	maxPoll = 16_384
+	// pollWait is how long a turn without records may take.
+	pollWait = time.Second
+	// maxBatch is what a batch of records may decompress to. One that goes beyond is
+	// not read.
+	maxBatch = 128 << 20
+)
+
+// member is one membership in a consumer group, of detect or of store.
+//
+// Its loop polls, and from then on the group does not rebalance until the loop allows
+// it: callbacks of the assignment never run beside the loop, so what both use needs no
+// lock. The loop marks, while the group may not rebalance, the last record of what is
+// finished; what is marked is committed each second, on revocation and at the end.
+type member struct {
+	cl      *kgo.Client
+	cfg     Config
+	deps    Deps
+	log     *zap.Logger
+	lasting context.Context // outlives the request to stop, to finish and commit
+	failed  sink.Seldom
+}
+
+// join becomes a member; callbacks are options that kgo.OnPartitions... give.
+func (m *member) join(ctx context.Context, group string, topics []string, callbacks ...kgo.Opt) error {
+	start, err := m.cfg.Kafka.StartOffset()
+	if err != nil {
+		return err
+	}
+	opts := append([]kgo.Opt{
+		kgo.ConsumerGroup(group),
+		kgo.ConsumeTopics(topics...),
+		kgo.ConsumeStartOffset(start),
+		kgo.ConsumeResetOffset(kgo.RewindOffset(time.Minute)),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.AutoCommitMarks(),
+		kgo.AutoCommitInterval(time.Second),
+		kgo.AutoCommitCallback(m.onCommit),
+		kgo.SessionTimeout(30 * time.Second),
+		// An event of an aborted transaction did not happen. The ends of transactions
+		// take offsets, which the lag has to know.
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),
+		// A record larger than these is still delivered, alone.
+		kgo.FetchMaxBytes(8 << 20),
+		kgo.FetchMaxPartitionBytes(2 << 20),
+		kgo.FetchMaxWait(500 * time.Millisecond),
+		kgo.MaxConcurrentFetches(16),
+		kgo.MaxDecompressBatchBytes(maxBatch),
+	}, callbacks...)
+	m.cl, err = sink.Connect(ctx, m.cfg.Kafka, m.log, append(opts, m.deps.Kafka...)...)
+	return err
+}
+
+// poll gives at most maxPoll records, waiting for them no longer than d.
+func (m *member) poll(ctx context.Context, d time.Duration) kgo.Fetches {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return m.cl.PollRecords(ctx, maxPoll)
+}
+
+// leave commits what is marked and leaves the group. Until it returns, partitions are
+// revoked.
+func (m *member) leave() {
+	ctx, cancel := context.WithTimeout(m.lasting, 10*time.Second)
+	defer cancel()
+	m.cl.AllowRebalance()
+	m.commit(ctx, m.cl)
+	if err := m.cl.LeaveGroupContext(ctx); err != nil {
+		m.log.Warn("leaving the group was not answered: its partitions are free when the session times out", zap.Error(err))
+	}
+	m.cl.Close()
+}
+
+// commit commits what is marked and waits. A failure costs nothing but work done
+// twice: what is not committed is read again.
+func (m *member) commit(ctx context.Context, cl *kgo.Client) {
+	var err error
+	for range 5 {
+		if err = cl.CommitMarkedOffsets(ctx); err == nil || ctx.Err() != nil || notOurs(err) {
+			break
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	if err != nil {
+		m.log.Warn("offsets could not be committed, some records will be read again", zap.Error(err))
+	}
+}
+
+// notOurs: the group has moved on without us.
+func notOurs(err error) bool {
+	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) ||
+		errors.Is(err, kerr.RebalanceInProgress) || errors.Is(err, kerr.FencedInstanceID)
+}
+
+// commitError gives the first error of a commit's answer.
+func commitError(resp *kmsg.OffsetCommitResponse, err error) error {
+	if err != nil || resp == nil {
+		return err
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *member) onCommit(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+	if err = commitError(resp, err); err != nil && !errors.Is(err, context.Canceled) && m.failed.Due() {
+		m.log.Warn("offsets cannot be committed, trying again", zap.Error(err))
+	}
+}
+
+// errAnew asks for a new membership: the client at hand will not get further.
+var errAnew = errors.New("the membership has to begin anew")
+
+// fetchErrors sorts the errors of a poll: those that pass are said and left to the
+// client, which tries again; a batch too large to unpack is given back to be
+// skipped; what needs a new membership is errAnew; what waiting does not heal is permanent.
+func (m *member) fetchErrors(fetches kgo.Fetches) ([]*kgo.ErrDecompressTooLarge, error) {
+	var skips []*kgo.ErrDecompressTooLarge
+	var fatal error
+	fetches.EachError(func(topic string, partition int32, err error) {
+		var loss *kgo.ErrDataLoss
+		var large *kgo.ErrDecompressTooLarge
+		switch {
+		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		case errors.As(err, &large):
+			skips = append(skips, large)
+		case errors.As(err, &loss):
+			m.deps.Metrics.DataLoss.Inc()
+			m.log.Error("the brokers have lost records", zap.Error(err))
+		case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, kerr.UnknownTopicID):
+			fatal = errors.Join(fatal, fmt.Errorf("reading %s/%d: %w: %w", topic, partition, errAnew, err))
+		default:
+			if perm := sink.Refusal(fmt.Sprintf("reading %s/%d", topic, partition), err); perm != nil {
+				fatal = errors.Join(fatal, perm)
+				return
+			}
+			if m.failed.Due() {
+				m.log.Warn("reading fails, trying again", zap.String("topic", topic), zap.Int32("partition", partition), zap.Error(err))
+			}
+		}
+	})
+	return skips, fatal
+}
+
+// breathe keeps a broker that answers each fetch with an error from being asked
+// without a pause.
+func (m *member) breathe(fetches kgo.Fetches) {
+	if err := fetches.Err0(); len(fetches) == 0 || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return
+	}
+	select {
+	case <-time.After(100 * time.Millisecond):
+	case <-m.lasting.Done():
+	}
+}
+
+// skip goes on after batches that cannot be unpacked.
+func (m *member) skip(skips []*kgo.ErrDecompressTooLarge) {
+	for _, b := range skips {
+		m.cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{b.Topic: {b.Partition: {Epoch: b.Epoch, Offset: b.NextOffset}}})
+	}
+}
