@@ -22,6 +22,8 @@ type mapping struct {
 	path string // names of members from the record down, joined by dots; a record may join them likewise
 	to   field
 	as   reading
+
+	syntax bool // path is more than names: gjson's own syntax, and its joining by dots
 }
 
 // reading is how a value becomes a field's.
@@ -109,7 +111,7 @@ func customMappings(fields map[string]string) ([]mapping, error) {
 		if path == "" {
 			return nil, fmt.Errorf("fields: %s: the path is empty (example: request.remote_ip)", name)
 		}
-		m := mapping{path: path, to: f}
+		m := mapping{path: path, to: f, syntax: !plainPath(path)}
 		if f == fieldTimestamp {
 			m.as = asTime
 		}
@@ -119,12 +121,19 @@ func customMappings(fields map[string]string) ([]mapping, error) {
 	return custom, nil
 }
 
-// Nearest gives the one of words that is spelled most like word, by Levenshtein's
-// distance; for messages about unknown names.
+// Nearest gives the one of words that is spelled most like word, for messages about
+// unknown names: by Levenshtein's distance without regard to case, where the start
+// of a word is as good as a slip.
 func Nearest(word string, words []string) string {
 	best, least := "", -1
+	word = strings.ToLower(word)
 	for _, w := range words {
-		if d := editDistance(word, w); least < 0 || d < least {
+		lower := strings.ToLower(w)
+		d := editDistance(word, lower)
+		if word != "" && strings.HasPrefix(lower, word) {
+			d = min(d, 1)
+		}
+		if least < 0 || d < least {
 			best, least = w, d
 		}
 	}

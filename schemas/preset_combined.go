@@ -16,10 +16,10 @@ func parseCombined(d *Decoder, line []byte, ev *Event) *BadRecord {
 	if !ok {
 		return badLine("no blank after the client's address")
 	}
-	open := bytes.Index(rest, []byte(" ["))
-	shut := bytes.IndexByte(rest[max(open, 0):], ']') + max(open, 0)
-	if open < 0 || shut < open {
-		return badLine("no time in brackets")
+	shut := bytes.Index(rest, []byte(`] "`))
+	open := bytes.LastIndex(rest[:max(shut, 0)], []byte(" ["))
+	if open < 0 {
+		return badLine("no time in brackets with a request in quotes behind it")
 	}
 	_, user, _ := bytes.Cut(rest[:open], []byte{' '})
 	instant := rest[open+2 : shut]
@@ -27,7 +27,7 @@ func parseCombined(d *Decoder, line []byte, ev *Event) *BadRecord {
 
 	request, rest, ok := cutRequest(rest)
 	if !ok {
-		return badLine("no request in quotes with a status behind it")
+		return badLine("no status behind the request")
 	}
 	status, rest, _ := bytes.Cut(rest, []byte{' '})
 	size, rest, _ := bytes.Cut(rest, []byte{' '})

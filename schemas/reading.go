@@ -172,7 +172,7 @@ func isToken(b []byte) bool {
 // is no absolute URL is all target.
 func splitURL(b []byte) (host, target []byte) {
 	at := bytes.Index(b, []byte("://"))
-	if at < 0 || bytes.IndexByte(b[:at], '/') >= 0 || bytes.IndexByte(b[:at], '?') >= 0 {
+	if at < 0 || len(bytes.Trim(b[:at], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-")) > 0 {
 		return nil, b
 	}
 	host = b[at+3:]

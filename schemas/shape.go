@@ -24,7 +24,7 @@ type shapeNode struct {
 func newShape(mappings []mapping, vendor bool) *shape {
 	s := &shape{mappings: mappings, names: &shapeNode{}, vendor: vendor}
 	for i, m := range mappings {
-		if !plainPath(m.path) {
+		if m.syntax {
 			s.gjson = append(s.gjson, i)
 			continue
 		}
@@ -49,7 +49,10 @@ func newShape(mappings []mapping, vendor bool) *shape {
 // may be an index of an array.
 func plainPath(path string) bool {
 	for _, name := range strings.Split(path, ".") {
-		if name == "" || strings.Trim(name, "0123456789") == "" || strings.ContainsAny(name, `\*?#|@!{}[]():"`) && name[0] != ':' {
+		if strings.Trim(name, "0123456789") == "" || strings.ContainsAny(name, `\*?#|!{}[]():"`) {
+			return false
+		}
+		if modifier, ok := strings.CutPrefix(name, "@"); ok && gjson.ModifierExists(modifier, nil) {
 			return false
 		}
 	}
@@ -87,7 +90,9 @@ func (d *Decoder) shaped(ev *Event) int {
 }
 
 // members reads the object at i, which is the depth-th from outside, and keeps what
-// is found at n's mappings. What the outermost object has besides goes to Extra.
+// is found at n's mappings. Members of the outermost object that a preset knows
+// nothing of go to Extra. Those that it knows in part do not: in the headers that a
+// gateway logs with each request are cookies and passwords.
 func (d *Decoder) members(ev *Event, n *shapeNode, i, depth int) int {
 	b := d.scan.b
 	if i = skipBlanks(b, i+1); i < len(b) && b[i] == '}' {
@@ -106,7 +111,7 @@ func (d *Decoder) members(ev *Event, n *shapeNode, i, depth int) int {
 		if next < 0 {
 			return next
 		}
-		if depth == 1 && (child == nil || len(child.mappings) == 0) {
+		if depth == 1 && (child == nil || !d.shape.vendor && len(child.mappings) == 0) {
 			ev.Extra = append(ev.Extra, Member{Key: name, Value: v.raw})
 		}
 		switch next = skipBlanks(b, next); {
