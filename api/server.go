@@ -1,0 +1,98 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+)
+
+// Server answers /healthz, /readyz and /metrics.
+type Server struct {
+	cfg   HTTPConfig
+	http  *http.Server
+	log   *zap.Logger
+	ready func() (bool, string)
+	addr  chan net.Addr // holds the address once it is listened on
+}
+
+// New makes a server; it listens on nothing yet. ready says whether the process does
+// its work, and if not, why; it is called by several goroutines.
+func New(cfg HTTPConfig, reg *prometheus.Registry, ready func() (bool, string), log *zap.Logger) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, log: log, ready: ready, addr: make(chan net.Addr, 1)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive\n") })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
+	s.http = &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          zap.NewStdLog(log),
+	}
+	return s, nil
+}
+
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	if ok, why := s.ready(); !ok {
+		answer(w, http.StatusServiceUnavailable, why+"\n")
+		return
+	}
+	answer(w, http.StatusOK, "ready\n")
+}
+
+func answer(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text)) // the asker may have gone
+}
+
+// Addr waits until the server listens and gives its address, nil where ctx ends first.
+func (s *Server) Addr(ctx context.Context) net.Addr {
+	select {
+	case a := <-s.addr:
+		s.addr <- a
+		return a
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// Run answers until ctx is done; then it finishes the answers it has begun, for a few
+// seconds at most, and returns nil.
+func (s *Server) Run(ctx context.Context) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listening on http.listen %s: %w", s.cfg.Listen, err)
+	}
+	s.addr <- l.Addr()
+	s.log.Info("listening", zap.String("http", l.Addr().String()))
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(l) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("answering on %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	if err := s.http.Shutdown(grace); err != nil {
+		_ = s.http.Close() // whoever is still connected has had time
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("answering on %s: %w", l.Addr(), err)
+	}
+	return nil
+}
