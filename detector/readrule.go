@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/apiwarden/apiwarden/schemas"
 )
 
@@ -234,7 +236,7 @@ func (l *loader) groupBy(m *mapping, e *entry, r *Rule) {
 		allowed = []string{"endpoint", "service", "host"}
 	}
 	var fields []string
-	wrong := false
+	wrong := e.value == nil || e.value.Kind != yaml.SequenceNode
 	for _, it := range m.texts(e, false) {
 		switch {
 		case !slices.Contains(allowed, it.text):
