@@ -179,10 +179,10 @@ func sixth(r *rand.Rand) *player {
 		})
 }
 
-// slowGuesser tries a password every quarter of an hour. What it did in the last
+// slowGuesser tries four passwords an hour. What it did in the last
 // hours is all that gives it away.
 func slowGuesser(addr netip.Addr, history time.Duration) *player {
-	const before = 19
+	const before = 24
 	send := func(_ int, ev *Event, r *rand.Rand) { signIn(ev, userName(77), false, r) }
 	p := attacker("slow and low guessing", addr, browsers[4], "tries a few passwords an hour, for hours", 2*time.Second, 4, 2, send)
 	every := history / (before + 1)
