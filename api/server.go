@@ -15,20 +15,17 @@ import (
 
 // Server answers /healthz, /readyz and /metrics.
 type Server struct {
-	cfg   HTTPConfig
 	http  *http.Server
-	log   *zap.Logger
 	ready func() (bool, string)
-	addr  chan net.Addr // holds the address once it is listened on
 }
 
-// New makes a server; it listens on nothing yet. ready says whether the process does
+// New makes a server; it starts nothing. ready says whether the process does
 // its work, and if not, why; it is called by several goroutines.
 func New(cfg HTTPConfig, reg *prometheus.Registry, ready func() (bool, string), log *zap.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: log, ready: ready, addr: make(chan net.Addr, 1)}
+	s := &Server{ready: ready}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive\n") })
 	mux.HandleFunc("GET /readyz", s.readyz)
@@ -59,26 +56,9 @@ func answer(w http.ResponseWriter, status int, text string) {
 	_, _ = w.Write([]byte(text)) // the asker may have gone
 }
 
-// Addr waits until the server listens and gives its address, nil where ctx ends first.
-func (s *Server) Addr(ctx context.Context) net.Addr {
-	select {
-	case a := <-s.addr:
-		s.addr <- a
-		return a
-	case <-ctx.Done():
-		return nil
-	}
-}
-
-// Run answers until ctx is done; then it finishes the answers it has begun, for a few
-// seconds at most, and returns nil.
-func (s *Server) Run(ctx context.Context) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen)
-	if err != nil {
-		return fmt.Errorf("listening on http.listen %s: %w", s.cfg.Listen, err)
-	}
-	s.addr <- l.Addr()
-	s.log.Info("listening", zap.String("http", l.Addr().String()))
+// Serve answers on l, and closes it, until ctx is done; then it finishes the answers
+// it has begun, for a few seconds at most, and returns nil.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(l) }()
 	select {

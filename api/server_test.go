@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -23,8 +24,12 @@ func TestServer(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	base := "http://" + s.Addr(ctx).String()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { done <- s.Serve(ctx, l) }()
+	base := "http://" + l.Addr().String()
 
 	want := func(path string, status int, text string) {
 		t.Helper()
@@ -49,31 +54,11 @@ func TestServer(t *testing.T) {
 	select {
 	case err := <-done:
 		if err != nil {
-			t.Errorf("Run: %v", err)
+			t.Errorf("Serve: %v", err)
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("the server does not stop")
 	}
-}
-
-func TestAddressTakenIsSaid(t *testing.T) {
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	first, err := New(HTTPConfig{Listen: "127.0.0.1:0"}, prometheus.NewRegistry(), nil, zap.NewNop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- first.Run(ctx) }()
-	second, err := New(HTTPConfig{Listen: first.Addr(ctx).String()}, prometheus.NewRegistry(), nil, zap.NewNop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := second.Run(ctx); err == nil || !strings.Contains(err.Error(), "http.listen") {
-		t.Errorf("want an error that names http.listen, got %v", err)
-	}
-	stop()
-	<-done
 }
 
 func TestHTTPConfig(t *testing.T) {
