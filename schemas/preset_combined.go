@@ -120,12 +120,12 @@ func (d *Decoder) plain(b []byte) []byte {
 	return d.scratch[start:len(d.scratch):len(d.scratch)]
 }
 
-// logged is a text of a log line, where "-" and nothing at all mean absent.
+// logged is a text of a log line, where "-" means absent.
 func logged(b []byte) value {
 	if string(b) == "-" {
 		return value{}
 	}
-	return textValue(b)
+	return value{raw: b, kind: kindText}
 }
 
 // extra keeps a text that is no field of an event.
