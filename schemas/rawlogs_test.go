@@ -130,6 +130,9 @@ func summaryOf(t *testing.T, line []byte) string {
 	if err := json.Unmarshal(line, &e); err != nil {
 		t.Fatal(err)
 	}
+	if e.UserAgent == "" { // of the one line whose user agent has no end
+		e.UserAgent = "-"
+	}
 	return fmt.Sprintf("%s %s %s %s %d %d %s", e.Timestamp, e.ClientIP, e.Method, e.Path, e.Status, e.Bytes, e.UserAgent)
 }
 
