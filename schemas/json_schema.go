@@ -1,0 +1,9 @@
+package schemas
+
+import "embed"
+
+// JSONSchemas holds the JSON Schemas (2020-12) of what others read and write:
+// json/event.schema.json, json/verdict.schema.json and json/ban.schema.json.
+//
+//go:embed json/*.schema.json
+var JSONSchemas embed.FS
