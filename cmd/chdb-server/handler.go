@@ -154,9 +154,21 @@ func decodeBody(r *http.Request) (io.Reader, error) {
 		return nil, fmt.Errorf("reading the request: Content-Encoding %q is not supported (gzip is)", enc)
 	}
 	if r.URL.Query().Get("decompress") == "1" {
-		body = compress.NewReader(body)
+		body = blocks{compress.NewReader(body)}
 	}
 	return body, nil
+}
+
+// blocks reads ClickHouse's compressed blocks. Their reader wraps the end of the
+// stream, which io.Copy and its kin do not look into.
+type blocks struct{ r io.Reader }
+
+func (b blocks) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = io.EOF
+	}
+	return n, err
 }
 
 func writeBody(w http.ResponseWriter, r *http.Request, data []byte) {
