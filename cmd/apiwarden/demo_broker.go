@@ -1,0 +1,24 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// broker is a Kafka cluster that the demo runs on: kfake in this process, or one
+// that was there before.
+type broker struct {
+	addrs []string
+	close func()
+}
+
+// startBroker starts a Kafka of one broker in this process, on a free port.
+func startBroker() (*broker, error) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(0), kfake.GroupMinSessionTimeout(time.Second))
+	if err != nil {
+		return nil, fmt.Errorf("starting the embedded Kafka: %w", err)
+	}
+	return &broker{addrs: c.ListenAddrs(), close: c.Close}, nil
+}
