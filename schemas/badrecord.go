@@ -5,6 +5,7 @@ package schemas
 // apiwarden_consumer_dead_letters_total, so the set is small and fixed.
 type Reason string
 
+// All reasons there are.
 const (
 	ReasonJSON       Reason = "json"       // not one JSON object, or nested too deeply, or (text presets) a line that does not parse
 	ReasonUTF8       Reason = "utf8"       // bytes that are not UTF-8

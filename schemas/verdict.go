@@ -3,6 +3,7 @@ package schemas
 // Action is what a rule asks for.
 type Action string
 
+// All actions, the strongest first.
 const (
 	ActionBan      Action = "ban"
 	ActionThrottle Action = "throttle"
@@ -20,6 +21,7 @@ const (
 // Scope says what kind of thing a subject is.
 type Scope string
 
+// All scopes.
 const (
 	ScopeIP       Scope = "ip"
 	ScopeRange    Scope = "range"
