@@ -164,6 +164,9 @@ func (l *loader) expression(m *mapping, e *entry, r *Rule) {
 	case "when":
 		if r.When, err = NewCondition(text); err == nil {
 			l.doubtfulNames(m, e, r.When.unknownFields())
+			if r.When.isNull {
+				m.warn(e.line, "when: == nil never holds, as every comparison with a missing field; not (field != nil) holds where it is missing")
+			}
 		}
 	case "pattern":
 		if r.Pattern, err = newPattern(text, l.settings.settings.BodyLimit, l.caseFolding); err == nil && e.value.ShortTag() != "!!str" {

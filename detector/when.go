@@ -20,11 +20,13 @@ import (
 // and whatever is computed of something missing. Every comparison with something
 // missing is false, and so is an ordering of things that have no order (a text and
 // a number); `not` negates that. What is no boolean counts as false in and, or,
-// not and ?:.
+// not and ?:. A field is there if field != nil.
 type Condition struct {
-	text    string // as written
+	text    string    // as written
+	plain   plainTest // nil: the program decides
 	fields  []whenField
 	program *vm.Program
+	isNull  bool // it has == nil, which never holds
 }
 
 // whenField is a field that a condition mentions.
@@ -42,17 +44,17 @@ func NewCondition(text string) (*Condition, error) {
 	}
 	found := &inspector{}
 	options := append(language(), expr.Env(sampleEnv()), expr.AllowUndefinedVariables(), expr.AsBool(), expr.Patch(found))
-	if _, err := expr.Compile(text, options...); err != nil {
+	if _, err := compileExpression(text, options); err != nil {
 		return nil, describeWhen(text, err)
 	}
 	if found.problem != nil {
 		return nil, describeWhen(text, found.problem)
 	}
-	c := &Condition{text: text}
+	c := &Condition{text: text, plain: plainTestOf(found.root), isNull: found.isNull}
 	for _, name := range found.names {
 		c.fields = append(c.fields, whenField{name: name, id: eventFields[name]})
 	}
-	program, err := expr.Compile(text, append(append(language(), missingSafe()...), expr.Patch(&rewriter{}))...)
+	program, err := compileExpression(text, append(append(language(), missingSafe()...), expr.Patch(&rewriter{})))
 	if err != nil {
 		return nil, describeWhen(text, err)
 	}
@@ -63,12 +65,24 @@ func NewCondition(text string) (*Condition, error) {
 	return c, nil
 }
 
-// language is expr-lang without what reads a clock or the machine's time zones: a
-// verdict is a function of the log.
+// compileExpression makes an error of a panic: a rules file that makes the library
+// fail must not end a process that only reloads its rules.
+func compileExpression(text string, options []expr.Option) (program *vm.Program, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("it cannot be compiled: %v", fault)
+		}
+	}()
+	return expr.Compile(text, options...)
+}
+
+// language is expr-lang without what reads a clock, the machine's time zones or an
+// object in no order: a verdict is a function of the log.
 func language() []expr.Option {
 	return []expr.Option{
 		expr.Optimize(false),
 		expr.DisableBuiltin("now"), expr.DisableBuiltin("date"), expr.DisableBuiltin("duration"), expr.DisableBuiltin("timezone"),
+		expr.DisableBuiltin("keys"), expr.DisableBuiltin("values"), expr.DisableBuiltin("toPairs"),
 	}
 }
 
@@ -94,6 +108,14 @@ func describeWhen(text string, err error) error {
 // True says whether an event fulfils the condition. An expression that goes wrong
 // on an event is false.
 func (c *Condition) True(ev *schemas.Event, s *Scratch) bool {
+	if c.plain != nil {
+		return c.plain(ev, s)
+	}
+	return c.run(ev, s)
+}
+
+// run has the virtual machine judge.
+func (c *Condition) run(ev *schemas.Event, s *Scratch) bool {
 	if s.env == nil {
 		s.env = make(map[string]any)
 	}

@@ -117,8 +117,13 @@ var whenCases = []struct {
 	{`user_id endsWith "x"`, false},
 	{`user_id == nil`, false},
 	{`user_id != nil`, false},
+	{`not (user_id != nil)`, true},
+	{`user_agent == nil`, false},
+	{`nil != country`, true},
+	{`response_fields.user.level != nil`, true},
+	{`response_fields.user.rank != nil`, false},
 	{`user_id == service`, false},
-	{`user_agent != nil`, false},
+	{`user_agent != nil`, true},
 	{`request_bytes > 5`, false},
 	{`request_bytes * 2 > 5`, false},
 	{`not (request_bytes * 2 > 5)`, true},
@@ -166,6 +171,20 @@ var whenCases = []struct {
 	{`score % 0 == 0`, false},
 	{`score`, false},
 	{`score or status == 404`, true},
+	{`404 == status and 400 <= status and not (405 <= status)`, true},
+	{`response_fields.user == 5`, false},
+	{`response_fields.user != 5`, true},
+	{`response_fields.user > 5`, false},
+	{`score in [7.0]`, true},
+	{`score in ["7"]`, false},
+	{`latency_ms in [12.5, "x", true]`, true},
+	{`latency_ms in 10..20`, false},
+	{`score in 1..7`, true},
+	{`is_bot in [true]`, true},
+	{`is_bot != false`, true},
+	{`is_bot == 1`, false},
+	{`score > -3`, true},
+	{`score == 7.0`, true},
 	{`"a" in country`, false},
 }
 
@@ -185,15 +204,45 @@ func TestCondition(t *testing.T) {
 	}
 }
 
-func TestConditionOnAnEmptyEvent(t *testing.T) {
+// The plain test of a condition says what the virtual machine says.
+func TestPlainConditionsAgreeWithTheMachine(t *testing.T) {
 	var s Scratch
+	plain := 0
 	for _, c := range whenCases {
 		cond, err := NewCondition(c.text)
 		if err != nil {
+			t.Fatal(err)
+		}
+		if cond.plain == nil {
 			continue
 		}
-		s.Reset()
-		cond.True(&schemas.Event{}, &s)
+		plain++
+		for _, ev := range []*schemas.Event{whenEvent(), {}} {
+			s.Reset()
+			if got, want := cond.plain(ev, &s), cond.run(ev, &s); got != want {
+				t.Errorf("%s: %v, the machine says %v", c.text, got, want)
+			}
+		}
+	}
+	if plain < len(whenCases)/2 {
+		t.Errorf("only %d of %d conditions are plain", plain, len(whenCases))
+	}
+}
+
+func TestPlainConditionsDoNotAllocate(t *testing.T) {
+	ev := whenEvent()
+	for _, text := range []string{
+		`status == 404`, `method == "POST" or user_agent contains "curl"`, `path in ["/a", "/b"] or path matches "^/x"`,
+		`latency_ms > 100 and not blocked`, `response_fields.user.level < 3`, `country in ["FR"]`, `client_ip startsWith "10."`, `user_id != "x"`,
+	} {
+		cond, err := NewCondition(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s Scratch
+		if n := testing.AllocsPerRun(100, func() { s.Reset(); cond.True(ev, &s) }); n > 0 {
+			t.Errorf("%s allocates %v times", text, n)
+		}
 	}
 }
 
@@ -217,6 +266,7 @@ func TestConditionRefused(t *testing.T) {
 		{"path.size() == 1", ""},
 		{"response_fields.user.size() == 1", "no function"},
 		{"now() > 5", "now"},
+		{`keys(geo)[0] == "asn"`, "keys"},
 		{`date("2026-01-01").Year() == 2026`, ""},
 		{"path matches user_agent", "quotes"},
 		{`path matches "("`, "("},

@@ -38,6 +38,7 @@ const (
 	opList         = "__list"
 	opIsList       = "__isList"
 	opTruth        = "__truth"
+	opIsThere      = "__isThere"
 )
 
 // missingSafe gives the functions. None of them fails.
@@ -50,6 +51,7 @@ func missingSafe() []expr.Option {
 		expr.Function(opCall, func(a ...any) (any, error) { return callBuiltin(a[0], a[1:]), nil }, new(func(string, ...any) any)),
 		expr.Function(opList, func(a ...any) (any, error) { return listOf(a[0]), nil }, new(func(any) []any)),
 		expr.Function(opIsList, func(a ...any) (any, error) { return isList(a[0]), nil }, new(func(any) bool)),
+		expr.Function(opIsThere, func(a ...any) (any, error) { return a[0] != nil, nil }, new(func(any) bool)),
 		expr.Function(opTruth, func(a ...any) (any, error) { return isTrue(a[0]), nil }, new(func(any) bool)),
 	}
 	for name, compare := range map[string]func(a, b any) bool{

@@ -12,11 +12,14 @@ import (
 // inspector collects the names that an expression reads, and the first thing in it
 // that the type check lets pass though it can never work.
 type inspector struct {
+	root    ast.Node
 	names   []string
+	isNull  bool
 	problem error
 }
 
 func (in *inspector) Visit(node *ast.Node) {
+	in.root = *node // the last one is
 	switch n := (*node).(type) {
 	case *ast.IdentifierNode:
 		if n.Value != "$env" && !slices.Contains(in.names, n.Value) {
@@ -33,6 +36,7 @@ func (in *inspector) Visit(node *ast.Node) {
 		}
 		in.refuse(n, "%s is no function here", name)
 	case *ast.BinaryNode:
+		in.isNull = in.isNull || n.Operator == "==" && (isNil(n.Left) || isNil(n.Right))
 		if n.Operator != "matches" {
 			return
 		}
@@ -83,6 +87,15 @@ func (rewriter) Visit(node *ast.Node) {
 		case "and", "&&", "or", "||":
 			n.Left, n.Right = truth(n.Left), truth(n.Right)
 			return
+		case "!=":
+			if isNil(n.Right) {
+				ast.Patch(node, call(opIsThere, n.Left))
+				return
+			}
+			if isNil(n.Left) {
+				ast.Patch(node, call(opIsThere, n.Right))
+				return
+			}
 		case "in":
 			if span, ok := n.Right.(*ast.BinaryNode); ok && span.Operator == ".." {
 				ast.Patch(node, call(opWithin, n.Left, span.Left, span.Right))
@@ -129,27 +142,33 @@ func (rewriter) Visit(node *ast.Node) {
 	}
 }
 
+// booleanPredicates are the functions whose predicate must be true or false.
+var booleanPredicates = []string{"all", "any", "none", "one", "filter", "count", "find", "findIndex", "findLast", "findLastIndex"}
+
 func rewriteBuiltin(node *ast.Node, n *ast.BuiltinNode) {
-	predicate := false
+	overList := n.Name == "count" || n.Name == "sum"
 	for _, arg := range n.Arguments {
 		if p, ok := arg.(*ast.PredicateNode); ok {
-			predicate = true
-			if n.Name == "all" || n.Name == "any" || n.Name == "none" || n.Name == "one" || n.Name == "filter" ||
-				n.Name == "count" || n.Name[:4] == "find" {
+			overList = true
+			if slices.Contains(booleanPredicates, n.Name) {
 				p.Node = truth(p.Node)
 			}
 		}
 	}
-	switch {
-	case !predicate && (n.Name == "count" || n.Name == "sum"), predicate, n.Name == "reduce":
-		list := n.Arguments[0]
-		n.Arguments[0] = call(opList, list)
-		if n.Name == "all" { // all of something missing is false, all of an empty list true
-			ast.Patch(node, &ast.BinaryNode{Operator: "and", Left: call(opIsList, list), Right: n})
-		}
-	default:
+	if !overList || len(n.Arguments) == 0 {
 		ast.Patch(node, call(opCall, append([]ast.Node{&ast.StringNode{Value: n.Name}}, n.Arguments...)...))
+		return
 	}
+	list := n.Arguments[0]
+	n.Arguments[0] = call(opList, list)
+	if n.Name == "all" { // all of something missing is false, all of an empty list true
+		ast.Patch(node, &ast.BinaryNode{Operator: "and", Left: call(opIsList, list), Right: n})
+	}
+}
+
+func isNil(node ast.Node) bool {
+	_, ok := node.(*ast.NilNode)
+	return ok
 }
 
 func call(name string, args ...ast.Node) *ast.CallNode {
