@@ -1,6 +1,7 @@
 package detector
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -36,7 +37,7 @@ func readRules(name string, text []byte) (*Ruleset, error) {
 // loader holds what is known while rules are read.
 type loader struct {
 	report
-	files_   []*mapping // the top of each file
+	tops     []*mapping // one a file
 	settings settingsReader
 	ids      map[string]Problem // where each id was first given
 	cases    *caseTable
@@ -98,7 +99,7 @@ func (l *loader) parse(file string) {
 
 // document takes the one YAML document of a file.
 func (l *loader) document(file string, text []byte) {
-	d := yaml.NewDecoder(strings.NewReader(string(text)))
+	d := yaml.NewDecoder(bytes.NewReader(text))
 	var first yaml.Node
 	switch err := d.Decode(&first); {
 	case errors.Is(err, io.EOF):
@@ -122,7 +123,7 @@ func (l *loader) document(file string, text []byte) {
 	if !ok {
 		return
 	}
-	l.files_ = append(l.files_, top)
+	l.tops = append(l.tops, top)
 }
 
 // yamlLine finds the line in an error of the YAML parser.
@@ -143,18 +144,18 @@ func (l *loader) refuseYAML(file string, err error) {
 func (l *loader) rules() (*Ruleset, error) {
 	set := &Ruleset{}
 	hasRules := false
-	for _, top := range l.files_ {
+	for _, top := range l.tops {
 		l.settings.read(top)
 		hasRules = hasRules || top.find("rules") != nil
 	}
-	if len(l.files_) > 0 {
-		l.settings.finish(l.files_[0])
+	if len(l.tops) > 0 {
+		l.settings.finish(l.tops[0])
 		if !hasRules {
-			l.files_[0].refuse(1, "rules are missing")
+			l.tops[0].refuse(1, "rules are missing")
 		}
 	}
 	set.Settings = l.settings.settings
-	for _, top := range l.files_ {
+	for _, top := range l.tops {
 		if e := top.find("rules"); e != nil {
 			set.Rules = append(set.Rules, l.list(top, e)...)
 		}
@@ -163,7 +164,7 @@ func (l *loader) rules() (*Ruleset, error) {
 		return nil, err
 	}
 	if len(set.Rules) == 0 {
-		l.files_[0].warn(1, "there is no rule: nothing is judged")
+		l.tops[0].warn(1, "there is no rule: nothing is judged")
 	}
 	byPlace(l.warnings)
 	set.Warnings = l.warnings

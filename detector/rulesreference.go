@@ -99,7 +99,7 @@ const patternReference = `## Patterns
 | pattern | matches |
 |---|---|
 | ` + "`win`" + ` | a response body that contains the text, without regard to case |
-| ` + "`regex:(success|winner)`" + ` | a body in which RE2 finds it, without regard to case |
+| ` + "`regex:(success\\|winner)`" + ` | a body in which RE2 finds it, without regard to case |
 | ` + "`json:user.level>50`" + ` | a body, or response_fields, where the value at the path stands in the relation |
 | ` + "`status:404`, `status:401,403`, `status:4xx`, `status:>=500`" + ` | the status |
 
@@ -117,7 +117,7 @@ The orderings need two numbers. A path that leads nowhere holds for no operator.
 
 ` + "`when`" + ` is an [expr-lang](https://expr-lang.org) expression on the event's fields; fields that the schema does not know
 can be used too, ` + "`$env[\"odd-name\"]`" + ` reads one whose name is no identifier. Every comparison with a missing field, or with
-a part of one, is false; ` + "`not`" + ` negates that. Functions that read the clock are not there.
+a part of one, is false; ` + "`not`" + ` negates that; ` + "`field != nil`" + ` holds where a field is there. Functions that read the clock are not there.
 
 ## Endpoints
 

@@ -362,7 +362,7 @@ func plainNumber(text []byte) plainValue {
 	if len(text) == 0 {
 		return plainValue{}
 	}
-	if bytes.IndexAny(text, ".eE") < 0 { // an error would allocate
+	if !bytes.ContainsAny(text, ".eE") { // an error would allocate
 		if n, err := strconv.Atoi(string(text)); err == nil {
 			return plainValue{kind: plainWhole, i: n}
 		}
