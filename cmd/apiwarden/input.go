@@ -23,7 +23,7 @@ type logInput struct {
 	name  string // base name; "stdin" for standard input
 	size  int64  // bytes on disk, -1 where that is not known
 	raw   *countingReader
-	close func() error
+	close func() // what was only read needs no look at the error
 }
 
 // openLog opens a log file by name, "-" for standard input, whose reads end with
@@ -31,14 +31,14 @@ type logInput struct {
 func openLog(ctx context.Context, name string, stdin io.Reader) (*logInput, error) {
 	if name == stdinName {
 		raw := &countingReader{r: patientReader(ctx, stdin)}
-		return &logInput{Reader: raw, name: "stdin", size: -1, raw: raw, close: func() error { return nil }}, nil
+		return &logInput{Reader: raw, name: "stdin", size: -1, raw: raw, close: func() {}}, nil
 	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("opening the log: %w", err)
 	}
 	raw := &countingReader{r: f}
-	in := &logInput{Reader: raw, name: filepath.Base(name), size: -1, raw: raw, close: f.Close}
+	in := &logInput{Reader: raw, name: filepath.Base(name), size: -1, raw: raw, close: func() { f.Close() }}
 	info, err := f.Stat()
 	switch {
 	case err != nil:

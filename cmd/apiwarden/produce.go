@@ -143,7 +143,6 @@ type producer struct {
 
 	block []byte // what keys and values are cut from
 	slots []kgo.Record
-	read  int64
 	bad   map[schemas.Reason]int64
 	sent  atomic.Int64
 	lost  atomic.Pointer[error] // the first record that was not acknowledged
