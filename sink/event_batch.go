@@ -133,9 +133,9 @@ func (b *EventBatch) extra(members []schemas.Member) {
 	}
 	start := len(b.texts)
 	b.texts = append(b.texts, '{')
-	last := lastOf(members)
+	at := places(members)
 	for i, m := range members {
-		if !last(i) {
+		if !isLast(members, at, i) {
 			continue
 		}
 		f := b.redact.extra[string(m.Key)]
@@ -159,25 +159,29 @@ func (b *EventBatch) extra(members []schemas.Member) {
 	b.ends = append(b.ends, len(b.texts))
 }
 
-// lastOf gives a function that says whether member i is the last one of its key.
-// Few members are compared with each other; an event made of many costs a map, not
-// their square.
-func lastOf(members []schemas.Member) func(i int) bool {
+// places gives where each key stands last, nil for few members: those are compared
+// with each other. An event made of many costs a map, not their square.
+func places(members []schemas.Member) map[string]int {
 	if len(members) <= 16 {
-		return func(i int) bool {
-			for _, later := range members[i+1:] {
-				if string(later.Key) == string(members[i].Key) {
-					return false
-				}
-			}
-			return true
-		}
+		return nil
 	}
 	at := make(map[string]int, len(members))
 	for i, m := range members {
 		at[string(m.Key)] = i
 	}
-	return func(i int) bool { return at[string(members[i].Key)] == i }
+	return at
+}
+
+func isLast(members []schemas.Member, at map[string]int, i int) bool {
+	if at != nil {
+		return at[string(members[i].Key)] == i
+	}
+	for _, later := range members[i+1:] {
+		if string(later.Key) == string(members[i].Key) {
+			return false
+		}
+	}
+	return true
 }
 
 // appendTo gives the rows named by rows to an insert, column by column in the order

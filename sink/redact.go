@@ -46,9 +46,6 @@ func newRedaction(list []string) (*redaction, error) {
 			errs = append(errs, fmt.Errorf("clickhouse.redact holds %q: rows are of no use without it", entry))
 		case textNamed(name) >= 0:
 			r.columns[textNamed(name)] = f
-			if name == "client_ip" && r.columns[textSubject] == fateKeep {
-				r.columns[textSubject] = f
-			}
 		case numberNamed(name) >= 0 && hashed:
 			errs = append(errs, fmt.Errorf("clickhouse.redact holds %q: a number can be dropped, not hashed", entry))
 		case numberNamed(name) >= 0:
@@ -59,6 +56,9 @@ func newRedaction(list []string) (*redaction, error) {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
+	}
+	if r.columns[textSubject] == fateKeep {
+		r.columns[textSubject] = r.columns[textClientIP]
 	}
 	return r, nil
 }

@@ -79,6 +79,21 @@ func ClickHouseAlone(t testing.TB, dir string, flags ...string) *service.Process
 	return p
 }
 
+// NativeClickHouse starts an installed ClickHouse server (of any version) for this
+// test only, with further flags of clickhouse-native.sh (--port, --password-file). It
+// is stopped when the test ends.
+func NativeClickHouse(t testing.TB, dir string, flags ...string) *service.Process {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	p, err := service.NativeClickHouse(ctx, nil, dir, flags...)
+	if err != nil {
+		absent(t, err)
+	}
+	t.Cleanup(p.Stop)
+	return p
+}
+
 // Database makes a database with a name of its own at addr (as ClickHouse gives it)
 // and drops it when the test ends.
 func Database(t testing.TB, addr string) string {

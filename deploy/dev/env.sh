@@ -35,6 +35,16 @@ locked() {
   fi
 }
 
+# free_port sets port to one that nothing listens on. Another process may still take
+# it first.
+free_port() {
+  for ((i = 0; i < 50; i++)); do
+    port=$((20000 + RANDOM % 12000))
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || return 0
+  done
+  die "no free port between 20000 and 32000"
+}
+
 # running PIDFILE: whether the process named there is alive.
 running() {
   [[ -s $1 ]] && kill -0 "$(cat "$1")" 2>/dev/null

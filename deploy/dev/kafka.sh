@@ -35,16 +35,6 @@ install_jars() {
   cp "$here/kafka/pom.xml" "$dev/kafka/installed"
 }
 
-# free_port sets port to one that nothing listens on. Another process may still
-# take it first; start_broker then tries again with others.
-free_port() {
-  for ((i = 0; i < 50; i++)); do
-    port=$((20000 + RANDOM % 12000))
-    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || return 0
-  done
-  die "no free port between 20000 and 32000"
-}
-
 make_certificate() {
   need keytool "it makes the broker's certificate (part of a JDK)"
   keytool -genkeypair -alias broker -keyalg EC -groupname secp256r1 -dname CN=localhost \

@@ -58,6 +58,14 @@ func ClickHouse(ctx context.Context, log io.Writer, dir string, flags ...string)
 	return start(ctx, log, []string{"npm", "go"}, "chdb.sh", append(args, flags...)...)
 }
 
+// NativeClickHouse starts a ClickHouse server that is installed on this machine, on
+// the data directory dir, for its native protocol. Its version is whatever there is.
+// flags are further ones of clickhouse-native.sh.
+func NativeClickHouse(ctx context.Context, log io.Writer, dir string, flags ...string) (*Process, error) {
+	args := []string{"run", "--exit-with-parent", "--data", dir}
+	return start(ctx, log, []string{"clickhouse-server"}, "clickhouse-native.sh", append(args, flags...)...)
+}
+
 // Repository is the folder of the go.mod at or above the working directory.
 func Repository() (string, error) {
 	dir, err := os.Getwd()
