@@ -154,7 +154,6 @@ func (l *loader) rules() (*Ruleset, error) {
 			l.tops[0].refuse(1, "rules are missing")
 		}
 	}
-	set.Settings = l.settings.settings
 	for _, top := range l.tops {
 		if e := top.find("rules"); e != nil {
 			set.Rules = append(set.Rules, l.list(top, e)...)
@@ -162,6 +161,14 @@ func (l *loader) rules() (*Ruleset, error) {
 	}
 	if err := l.refusal(); err != nil {
 		return nil, err
+	}
+	set.Settings = l.settings.settings
+	if len(l.settings.endpoints) > 0 {
+		var spelled []EndpointPattern
+		for _, r := range set.Rules {
+			spelled = append(spelled, r.Endpoints...)
+		}
+		set.Settings.Templates = NewTemplates(l.settings.endpoints, spelled)
 	}
 	if len(set.Rules) == 0 {
 		l.tops[0].warn(1, "there is no rule: nothing is judged")

@@ -127,7 +127,7 @@ func FuzzFold(f *testing.F) {
 		if p, err := ParseEndpoint(endpoint); err == nil {
 			patterns = append(patterns, p)
 		}
-		ts := NewTemplates(patterns)
+		ts := NewTemplates(patterns, nil)
 		folder := NewFolder(patterns, ts)
 		once := folder.Fold(nil, []byte(path))
 		if strings.Count(string(once), "/") != strings.Count(path, "/") {

@@ -245,7 +245,4 @@ func (r *settingsReader) finish(first *mapping) {
 	if !r.version {
 		first.refuse(1, "version is missing; write version: %s", rulesFormat)
 	}
-	if len(r.endpoints) > 0 {
-		r.settings.Templates = NewTemplates(r.endpoints)
-	}
 }

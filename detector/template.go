@@ -29,26 +29,40 @@ type templateEdge struct {
 
 type templateEnd struct {
 	method string
-	path   string
+	path   string // "": the path is to be left alone
 }
 
-// NewTemplates makes a tree of patterns.
-func NewTemplates(patterns []EndpointPattern) *Templates {
+// NewTemplates makes a tree of patterns. A path that one of the rules' endpoints
+// spells out in full is left alone: /users/me is not /users/{id} to a rule about
+// it.
+func NewTemplates(patterns, rules []EndpointPattern) *Templates {
 	t := &Templates{patterns: patterns}
 	for i := range patterns {
-		p := &patterns[i]
-		n := &t.root
-		for _, part := range p.parts {
-			n = n.child(part)
+		t.root.add(&patterns[i], patterns[i].path)
+	}
+	for i := range rules {
+		if rules[i].isLiteral() {
+			t.root.add(&rules[i], "")
 		}
-		ends := &n.ends
-		if p.rest {
-			ends = &n.rests
-		}
-		*ends = append(*ends, templateEnd{method: p.method, path: p.path})
-		slices.SortStableFunc(*ends, func(a, b templateEnd) int { return strings.Compare(b.method, a.method) }) // "*" sorts last
 	}
 	return t
+}
+
+// isLiteral says whether the pattern is one path.
+func (p *EndpointPattern) isLiteral() bool {
+	return !p.rest && !slices.ContainsFunc(p.parts, func(part pathPart) bool { return part.kind != partLiteral })
+}
+
+func (n *templateNode) add(p *EndpointPattern, path string) {
+	for _, part := range p.parts {
+		n = n.child(part)
+	}
+	ends := &n.ends
+	if p.rest {
+		ends = &n.rests
+	}
+	*ends = append(*ends, templateEnd{method: p.method, path: path})
+	slices.SortStableFunc(*ends, func(a, b templateEnd) int { return strings.Compare(b.method, a.method) }) // "*" sorts last
 }
 
 func (n *templateNode) child(part pathPart) *templateNode {
@@ -89,7 +103,7 @@ func (t *Templates) Map(dst, method, path []byte) ([]byte, bool) {
 		return dst, false
 	}
 	end := t.root.find(method, path[1:], true)
-	if end == nil {
+	if end == nil || end.path == "" {
 		return dst, false
 	}
 	return append(dst, end.path...), true

@@ -92,11 +92,13 @@ func TestTemplates(t *testing.T) {
 		"GET /users/{id}", "GET /users/me", "* /users/{user}/orders", "GET /users/{id}/orders/{order}",
 		"* /users/{anyone}", "GET /static/**", "GET /static/{file}.js", "GET /static/app.js", "GET /", "POST /a/*/c", "GET /a/b/{x}",
 		"GET /v/{a}/x", "GET /v/b/y", "GET /r/**", "GET /r/{x}/z",
-	))
+	), mustEndpoints(t, "GET /users/self", "* /users/me", "POST /users/{x}/self", "GET /static/app.js"))
 	for in, want := range map[string]string{
 		"GET /users/17":          "/users/{id}",
 		"GET /users/me":          "/users/me",
-		"POST /users/me":         "/users/{anyone}",
+		"POST /users/me":         "", // a rule is about it
+		"GET /users/self":        "",
+		"POST /users/self":       "/users/{anyone}",
 		"POST /users/17":         "/users/{anyone}",
 		"GET /users/":            "",
 		"GET /users":             "",
@@ -135,7 +137,7 @@ func TestTemplatesDoNotDependOnOrder(t *testing.T) {
 	want := []string{"/a/b", "/a/{x}", "/a/**", "/a/{x}.js", "/a/{x}.min.js", "/a/**"}
 	for range len(patterns) {
 		patterns = append(patterns[1:], patterns[0])
-		ts := NewTemplates(slices.Clone(patterns))
+		ts := NewTemplates(slices.Clone(patterns), nil)
 		for i, path := range paths {
 			if got, _ := ts.Map(nil, []byte("GET"), []byte(path)); string(got) != want[i] {
 				t.Errorf("%s: %s, want %s", path, got, want[i])
@@ -192,7 +194,7 @@ func TestFold(t *testing.T) {
 }
 
 func TestFoldLeavesWhatIsSpelledOut(t *testing.T) {
-	f := NewFolder(mustEndpoints(t, "GET /reports/2024/{month}", "* /2fa/0", "GET /{x}/404"), NewTemplates(mustEndpoints(t, "GET /v/1.0/**")))
+	f := NewFolder(mustEndpoints(t, "GET /reports/2024/{month}", "* /2fa/0", "GET /{x}/404"), NewTemplates(mustEndpoints(t, "GET /v/1.0/**"), nil))
 	for in, want := range map[string]string{
 		"/reports/2024/7": "/reports/2024/{id}",
 		"/reports/2025/7": "/reports/{id}/{id}",
@@ -215,7 +217,7 @@ func TestFoldLeavesWhatIsSpelledOut(t *testing.T) {
 
 func TestPathsAreMappedWithoutAllocating(t *testing.T) {
 	patterns := mustEndpoints(t, "GET /users/{id}/orders", "* /static/**", "GET /reports/2024/{month}", "GET /f/{name}.json")
-	ts := NewTemplates(patterns)
+	ts := NewTemplates(patterns, patterns)
 	f := NewFolder(patterns, ts)
 	dst := make([]byte, 0, 256)
 	method, path := []byte("GET"), []byte("/reports/2024/550e8400-e29b-41d4-a716-446655440000")
@@ -248,7 +250,7 @@ func BenchmarkTemplates(b *testing.B) {
 			texts = append(texts, "GET /api/"+a+"/{id}/"+z)
 		}
 	}
-	ts := NewTemplates(mustEndpoints(b, texts...))
+	ts := NewTemplates(mustEndpoints(b, texts...), nil)
 	method, path := []byte("GET"), []byte("/api/items/1234/edit")
 	dst := make([]byte, 0, 256)
 	b.ReportAllocs()
