@@ -100,7 +100,7 @@ func program(t *testing.T, rules string) *detector.Program {
 // detect starts a detect and waits until it is ready.
 func (s *site) detect(t *testing.T, rules string, more ...kgo.Opt) *running {
 	t.Helper()
-	r := &running{reg: prometheus.NewRegistry()}
+	r := &running{reg: newRegistry()}
 	r.metrics = NewMetrics(r.reg)
 	d, err := NewDetect(s.cfg, Deps{
 		Program: program(t, rules), Log: zap.NewNop(), Metrics: r.metrics, Sink: sink.NewMetrics(r.reg),
@@ -256,3 +256,5 @@ func header(r *kgo.Record, name string) string {
 	}
 	return ""
 }
+
+func newRegistry() *prometheus.Registry { return prometheus.NewRegistry() }

@@ -183,9 +183,23 @@ func (m *member) breathe(fetches kgo.Fetches) {
 	}
 }
 
-// skip goes on after batches that cannot be unpacked.
+// skip goes on after batches that cannot be unpacked. Everything before them is
+// finished. The client moves only partitions that it has a position of, which a mark
+// gives it, and forgets to commit where it was moved to.
 func (m *member) skip(skips []*kgo.ErrDecompressTooLarge) {
-	for _, b := range skips {
-		m.cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{b.Topic: {b.Partition: {Epoch: b.Epoch, Offset: b.NextOffset}}})
+	if len(skips) == 0 {
+		return
 	}
+	to := make(map[string]map[int32]kgo.EpochOffset)
+	for _, b := range skips {
+		if to[b.Topic] == nil {
+			to[b.Topic] = make(map[int32]kgo.EpochOffset)
+		}
+		to[b.Topic][b.Partition] = kgo.EpochOffset{Epoch: b.Epoch, Offset: b.NextOffset}
+	}
+	m.cl.MarkCommitOffsets(to)
+	ctx, cancel := context.WithTimeout(m.lasting, 10*time.Second)
+	defer cancel()
+	m.commit(ctx, m.cl)
+	m.cl.SetOffsets(to)
 }

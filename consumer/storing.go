@@ -96,7 +96,12 @@ func (s *storing) turn(fetches kgo.Fetches) error {
 		return err
 	}
 	taken := s.take(fetches)
-	s.skip(skips)
+	if len(skips) > 0 {
+		if err := s.flush(s.lasting); err != nil {
+			return err
+		}
+		s.skip(skips)
+	}
 	if len(s.last) == 0 {
 		s.breathe(fetches)
 		s.cl.AllowRebalance()
