@@ -128,18 +128,18 @@ func demoStopped(ctx context.Context, err error) error {
 	return err
 }
 
-// listenHTTP takes the address of --http; where that is taken and was not asked
-// for, any port.
-func (o demoOptions) listenHTTP() (string, error) {
+// listenHTTP listens on the address of --http; where that is taken and was not asked
+// for, on any port.
+func (o demoOptions) listenHTTP() (net.Listener, error) {
 	ln, err := net.Listen("tcp", o.http)
-	if err != nil {
-		if o.httpGiven {
-			return "", fmt.Errorf("listening on --http %s: %w", o.http, err)
-		}
-		if ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-			return "", fmt.Errorf("listening on a port of this machine: %w", err)
-		}
+	if err == nil {
+		return ln, nil
 	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
+	if o.httpGiven {
+		return nil, fmt.Errorf("listening on --http %s: %w", o.http, err)
+	}
+	if ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		return nil, fmt.Errorf("listening on a port of this machine: %w", err)
+	}
+	return ln, nil
 }

@@ -48,6 +48,9 @@ func (c *course) live(since time.Time, length time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.since = since
+	for i := range c.flows {
+		c.flows[i].rates = nil // those of the history are out of all proportion
+	}
 }
 
 // sawTo notes that everything before offset next was read.

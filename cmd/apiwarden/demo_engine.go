@@ -30,11 +30,8 @@ func startEngine(ctx context.Context) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "apiwarden-demo-")
-	if err != nil {
-		return nil, fmt.Errorf("making a folder for ClickHouse's data: %w", err)
-	}
-	cmd := exec.Command(server, "--lib", lib, "--path", dir, "--listen", "127.0.0.1:0", "--exit-with-parent")
+	// Without --path it keeps its data in a temporary folder and removes that itself.
+	cmd := exec.Command(server, "--lib", lib, "--listen", "127.0.0.1:0", "--exit-with-parent")
 	// A group of its own, so that ^C at the terminal reaches us alone: what is in
 	// hand is stored before the engine ends.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -43,11 +40,9 @@ func startEngine(ctx context.Context) (*engine, error) {
 	stdin, errIn := cmd.StdinPipe()
 	stdout, errOut := cmd.StdoutPipe()
 	if err := errors.Join(errIn, errOut); err != nil {
-		os.RemoveAll(dir)
 		return nil, fmt.Errorf("starting %s: %w", server, err)
 	}
 	if err := cmd.Start(); err != nil {
-		os.RemoveAll(dir)
 		return nil, fmt.Errorf("starting %s: %w", server, err)
 	}
 	addr, ended := make(chan string, 1), make(chan struct{})
@@ -69,7 +64,6 @@ func startEngine(ctx context.Context) (*engine, error) {
 			_ = cmd.Process.Kill()
 			<-ended
 		}
-		os.RemoveAll(dir)
 	}
 	select {
 	case a := <-addr:

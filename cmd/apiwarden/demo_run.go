@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,13 +29,15 @@ type demo struct {
 	out    io.Writer
 	logged *tail
 
-	cfg     Config
-	process *process
-	board   *board
-	feeder  *feeder
-	course  *course
-	clients []*kgo.Client
-	closers []func()
+	cfg      Config
+	process  *process
+	listener net.Listener // of health and metrics
+	board    *board
+	feeder   *feeder
+	course   *course
+	clients  []*kgo.Client
+	broker   *broker // nil: not ours
+	engine   *engine // nil: not ours
 }
 
 // patience is how long the demo waits for detection and storage to catch up before
@@ -52,9 +55,14 @@ func (d *demo) open(ctx context.Context) error {
 	cfg.Rules = "deploy/rules"
 	cfg.Kafka.Partitions = 6
 	cfg.HTTP.KeysFile = d.o.keys
-	if cfg.HTTP.Listen, err = d.o.listenHTTP(); err != nil {
+	cfg.HTTP.Listen = d.o.http
+	if err := cfg.HTTP.Validate(); err != nil {
+		return refuse("demo: --http: %v", err)
+	}
+	if d.listener, err = d.o.listenHTTP(); err != nil {
 		return err
 	}
+	cfg.HTTP.Listen = d.listener.Addr().String()
 	var parts errgroup.Group // the engine takes seconds to start
 	parts.Go(func() error { return d.openClickHouse(ctx, &cfg.ClickHouse) })
 	parts.Go(func() error { return d.openKafka(ctx, &cfg) })
@@ -91,7 +99,7 @@ func (d *demo) openClickHouse(ctx context.Context, cfg *sink.ClickHouseConfig) e
 		if e, err = startEngine(ctx); err != nil {
 			return err
 		}
-		d.closers = append(d.closers, e.close)
+		d.engine = e
 	}
 	cfg.Addresses, cfg.Protocol = []string{e.addr}, sink.ProtocolNative
 	if e.http {
@@ -119,7 +127,7 @@ func (d *demo) openKafka(ctx context.Context, cfg *Config) error {
 		if err != nil {
 			return err
 		}
-		d.closers = append([]func(){b.close}, d.closers...)
+		d.broker = b
 		cfg.Kafka.Brokers = b.addrs
 	}
 	cl, err := sink.Connect(ctx, cfg.Kafka, d.log, feederOpts()...)
@@ -165,8 +173,14 @@ func (d *demo) close() {
 	for _, cl := range d.clients {
 		cl.Close()
 	}
-	for _, end := range d.closers {
-		end()
+	if d.broker != nil {
+		d.broker.close()
+	}
+	if d.engine != nil {
+		d.engine.close()
+	}
+	if d.listener != nil {
+		d.listener.Close() // where nobody came to serve on it
 	}
 }
 
@@ -219,7 +233,7 @@ func (d *demo) perform(ctx context.Context, screen bool) (*reckoning, error) {
 			return nil
 		})
 	}
-	part("detection and storage", d.process.run)
+	part("detection and storage", func(ctx context.Context) error { return d.process.runOn(ctx, d.listener) })
 	part("following the topics", d.watch)
 	part("measuring", d.measure)
 

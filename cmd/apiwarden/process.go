@@ -68,14 +68,19 @@ func (p *process) ready() (bool, string) {
 	return true, ""
 }
 
-// run runs every part until ctx is done, and gives nil where they have stopped
-// cleanly. Where one fails the others stop too. Health and metrics are served until
-// the last part has stopped.
+// run listens where the configuration says and does runOn.
 func (p *process) run(ctx context.Context) error {
 	listener, err := net.Listen("tcp", p.cfg.HTTP.Listen)
 	if err != nil {
 		return fmt.Errorf("listening for health and metrics: %w (http.listen, or --http, names the address)", err)
 	}
+	return p.runOn(ctx, listener)
+}
+
+// runOn runs every part until ctx is done, and gives nil where they have stopped
+// cleanly. Where one fails the others stop too. Health and metrics are served on
+// listener, which it closes, until the last part has stopped.
+func (p *process) runOn(ctx context.Context, listener net.Listener) error {
 	p.announce(listener.Addr())
 
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
@@ -94,7 +99,7 @@ func (p *process) run(ctx context.Context) error {
 	if p.store != nil {
 		parts.Go(func() error { return p.store.Run(partsCtx) })
 	}
-	err = parts.Wait()
+	err := parts.Wait()
 	stopServing()
 	if serveErr := server.Wait(); err == nil {
 		err = serveErr

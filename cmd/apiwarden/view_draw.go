@@ -44,6 +44,9 @@ func (p palette) action(action string) lipgloss.Style {
 	return p.log
 }
 
+// wide is the width from which on there is room for more than the most important.
+const wide = 110
+
 // drawScene draws s on exactly height lines of at most width cells.
 func drawScene(s scene, width, height int) string {
 	p := newPalette()
@@ -53,11 +56,11 @@ func drawScene(s scene, width, height int) string {
 	if rest < 6 {
 		return fit(append(lines, p.section("latest verdicts", width)), p.verdicts(s, width, rest-1), width, height, "")
 	}
-	lower := rest * 9 / 20
-	upper := rest - lower
+	upper := rest * 9 / 20
+	lower := rest - upper
 	lines = append(lines, p.section(fmt.Sprintf("latest verdicts (%s)", humanize.Comma(int64(s.verdicts))), width))
 	lines = append(lines, pad(p.verdicts(s, width, upper-1), upper-1)...)
-	if width >= 110 {
+	if width >= wide {
 		left := width/2 - 1
 		right := width - left - 2
 		a := append([]string{p.section(p.bansTitle(s), left)}, pad(p.bans(s, left, lower-1), lower-1)...)
@@ -67,7 +70,7 @@ func drawScene(s scene, width, height int) string {
 		}
 		return fit(lines, nil, width, height, p.footer(s, width))
 	}
-	bans := (lower + 1) / 2
+	bans := lower * 3 / 5
 	lines = append(lines, p.section(p.bansTitle(s), width))
 	lines = append(lines, pad(p.bans(s, width, bans-1), bans-1)...)
 	lines = append(lines, p.section("top offenders", width))
@@ -94,7 +97,10 @@ func (p palette) rates(s scene, width int) []string {
 	spark = min(max(spark, 8), 60)
 	age := "p99 -"
 	if s.hasP99 {
-		age = "p99 event to verdict " + p.good.Render(millis(s.p99))
+		age = "p99 " + p.good.Render(millis(s.p99))
+		if width >= wide {
+			age += " from event to verdict"
+		}
 	}
 	right := []string{
 		fmt.Sprintf("%s, %s", plural(s.byAction[string(schemas.ActionBan)], "ban", "bans"), s.mix()),
@@ -136,9 +142,11 @@ func (p palette) verdicts(s scene, width, most int) []string {
 	var lines []string
 	for _, v := range s.latest[:min(max(most, 0), len(s.latest))] {
 		style := p.action(v.ActionTaken)
-		lines = append(lines, " "+p.dim.Render(v.EventTime.Time().Format("15:04:05"))+" "+
-			style.Render(fmt.Sprintf("%-8s", v.ActionTaken))+" "+
-			fmt.Sprintf("%-21s ", v.RuleID)+v.Details)
+		line := " " + p.dim.Render(v.EventTime.Time().Format("15:04:05")) + " " + style.Render(fmt.Sprintf("%-8s", v.ActionTaken)) + " "
+		if width >= wide {
+			line += fmt.Sprintf("%-21s ", v.RuleID)
+		}
+		lines = append(lines, line+v.Details)
 	}
 	if len(lines) == 0 && most > 0 {
 		lines = []string{p.dim.Render(" none yet")}
@@ -176,7 +184,11 @@ func (p palette) bans(s scene, width, most int) []string {
 func (p palette) topOffenders(s scene, width, most int) []string {
 	var lines []string
 	for _, o := range s.offenders[:min(max(most, 0), len(s.offenders))] {
-		lines = append(lines, fmt.Sprintf(" %-22s %12s  ", o.subject, plural(o.verdicts, "verdict", "verdicts"))+p.dim.Render(strings.Join(o.rules, ", ")))
+		line := fmt.Sprintf(" %-22s %12s  ", o.subject, plural(o.verdicts, "verdict", "verdicts")) + p.dim.Render(strings.Join(o.rules, ", "))
+		if name := s.names[o.subject]; name != "" && strings.ReplaceAll(name, " ", "-") != o.rules[0] {
+			line += p.log.Render("  (" + name + ")")
+		}
+		lines = append(lines, line)
 	}
 	return lines
 }
@@ -187,7 +199,11 @@ func (p palette) footer(s scene, width int) string {
 	}
 	var parts []string
 	for _, w := range s.where {
-		parts = append(parts, p.dim.Render(w.name+" ")+w.addr)
+		addr := w.addr
+		if width < wide { // without what can be guessed
+			addr = strings.TrimSuffix(strings.TrimPrefix(addr, "http://"), "/metrics")
+		}
+		parts = append(parts, p.dim.Render(w.name+" ")+addr)
 	}
 	return " " + strings.Join(parts, p.dim.Render("  ·  "))
 }
