@@ -104,6 +104,7 @@ func produce(cmd *cobra.Command, g *globals, o produceOptions, file string) erro
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.MaxBufferedRecords(100_000),
+		kgo.UnknownTopicRetries(30), // a topic just created is not known to every broker at once
 	)
 	if err != nil {
 		return err
