@@ -34,7 +34,7 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/ping" || r.URL.Path == "/" && r.Method == http.MethodGet && !r.URL.Query().Has("query"):
-		io.WriteString(w, "Ok.\n")
+		answer(w, []byte("Ok.\n"))
 		return
 	case r.URL.Path != "/":
 		http.Error(w, "There is no handle "+r.URL.Path, http.StatusNotFound)
@@ -49,7 +49,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
-	res, format, err := h.answer(r, body)
+	res, format, err := h.run(r, body)
 	if err != nil {
 		writeError(w, err)
 		return
@@ -67,8 +67,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeBody(w, r, res.Data)
 }
 
-// answer runs the request's statement and names the format of its result.
-func (h *handler) answer(r *http.Request, body io.Reader) (*Result, string, error) {
+// run executes the request's statement and names the format of its result.
+func (h *handler) run(r *http.Request, body io.Reader) (*Result, string, error) {
 	params := r.URL.Query()
 	format := params.Get("default_format")
 	if format == "" {
@@ -190,12 +190,17 @@ func writeBody(w http.ResponseWriter, r *http.Request, data []byte) {
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") && r.URL.Query().Get("enable_http_compression") == "1" && len(data) > 0 {
 		w.Header().Set("Content-Encoding", "gzip")
 		zw := gzip.NewWriter(w)
-		zw.Write(data)
-		zw.Close()
+		answer(zw, data)
+		_ = zw.Close()
 		return
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-	w.Write(data)
+	answer(w, data)
+}
+
+// answer writes to a client. One that has gone away needs no answer.
+func answer(w io.Writer, data []byte) {
+	_, _ = w.Write(data)
 }
 
 // writeError answers as ClickHouse does: its text, its code in a header, and a
@@ -208,7 +213,7 @@ func writeError(w http.ResponseWriter, err error) {
 	w.Header().Set("X-ClickHouse-Exception-Code", strconv.Itoa(ex.Code))
 	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
 	w.WriteHeader(httpStatus(ex.Code))
-	io.WriteString(w, strings.TrimRight(ex.Text, "\n")+"\n")
+	answer(w, []byte(strings.TrimRight(ex.Text, "\n")+"\n"))
 }
 
 func httpStatus(code int) int {

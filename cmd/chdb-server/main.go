@@ -77,7 +77,7 @@ func serve(ctx context.Context, cfg config, stdin io.Reader, stdout io.Writer) e
 	defer cancel()
 	if cfg.withParent {
 		go func() {
-			io.Copy(io.Discard, stdin)
+			_, _ = io.Copy(io.Discard, stdin) // however it ends, it has ended
 			cancel()
 		}()
 	}

@@ -2,6 +2,9 @@ package dev
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"os"
 	"testing"
 	"time"
 
@@ -24,11 +27,21 @@ func TestClickHouse(t *testing.T) {
 func TestKafka(t *testing.T) {
 	plainAddr := Kafka(t)
 	login := KafkaSASL(t)
+	tlsAddr, ca := KafkaTLS(t)
+	pem, err := os.ReadFile(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		t.Fatalf("%s holds no certificate", ca)
+	}
 	auth := scram.Auth{User: login.Username, Pass: login.Password}
 	for name, opts := range map[string][]kgo.Opt{
 		"plaintext": {kgo.SeedBrokers(plainAddr)},
 		"plain":     {kgo.SeedBrokers(login.Broker), kgo.SASL(plain.Auth{User: login.Username, Pass: login.Password}.AsMechanism())},
 		"scram-256": {kgo.SeedBrokers(login.Broker), kgo.SASL(auth.AsSha256Mechanism())},
+		"tls":       {kgo.SeedBrokers(tlsAddr), kgo.DialTLSConfig(&tls.Config{RootCAs: roots})},
 		"scram-512": {kgo.SeedBrokers(login.Broker), kgo.SASL(auth.AsSha512Mechanism())},
 	} {
 		t.Run(name, func(t *testing.T) {

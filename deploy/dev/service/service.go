@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -121,7 +120,7 @@ func start(ctx context.Context, log io.Writer, tools []string, script string, ar
 	go func() {
 		defer close(p.done)
 		p.readAddresses(stdout, ready)
-		cmd.Wait()
+		_ = cmd.Wait() // it was told to end, or says why not in its output
 	}()
 	select {
 	case <-ready:
@@ -157,18 +156,20 @@ func (p *Process) Stop() {
 			return
 		case <-time.After(15 * time.Second):
 		}
-		if err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return
-		}
+		p.killGroup()
 	})
 	<-p.done
 }
 
 // Kill ends the service at once, as a crash would.
 func (p *Process) Kill() {
-	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	p.killGroup()
 	p.stdin.Close()
 	<-p.done
+}
+
+func (p *Process) killGroup() {
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // fails where it is gone already
 }
 
 // tailWriter keeps the end of what is written to it.
