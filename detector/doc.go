@@ -7,17 +7,27 @@
 //	                        │
 //	                        └──► verdicts and ban changes, taken with Engine.Take
 //
-// # Files, in the order in which an event meets them
+// # Files
 //
-//   - load.go, rule.go: YAML to Rule, every problem with file and line
-//   - pattern.go, jsonpath.go, when.go, template.go, durations.go: what a Rule is made of
-//   - program.go: Rules to Program: lanes, classes, plans
-//   - engine.go: Observe, from the event's time to its verdicts
+// From a rules file to a Program, once:
+//
+//   - load.go, settings.go, readrule.go, yamlvalue.go, problem.go: YAML to Ruleset,
+//     every problem with its file and line; keys.go says which key belongs to what
+//   - rule.go, version.go: a rule with its defaults filled in, and what it decides by
+//   - pattern.go, statuspattern.go, jsonpath.go (json*.go), casefold.go: patterns
+//   - when.go (when*.go), field.go, eventfield.go: conditions and fields of an event
+//   - endpointpattern.go, template.go, fold.go: which endpoint an event is of
+//   - program.go: bundles (rules that share a record), their lanes and cells
+//
+// An event's way, in the order in which it meets them:
+//
+//   - engine.go: Observe, from the event's time to the rules that count it
 //   - watermark.go: event time, lateness, what is refused as too far ahead
-//   - endpoint.go: METHOD + template of an event, and the plan of what it can touch
-//   - table.go, arena.go, record.go, log.go: the state of a subject
-//   - lanes.go, distinct.go, match.go, ratio.go: one detector kind each
-//   - ban.go, verdict.go: what a firing rule leads to
+//   - endpoint.go: METHOD + template, and the plan of all that the event can touch
+//   - subject.go, table.go, arena.go, record.go, log.go, compact.go: the counts
+//   - kind.go: what a detector type is; counting.go, ratio.go, match.go, distinct.go
+//     (with valueset.go, valuelist.go): one type, or family of types, each
+//   - decide.go, verdict.go, ban.go: what follows from the rules that fire
 //
 // # The state of a subject
 //
@@ -27,4 +37,8 @@
 // of time and a bit per rule ("lane"). Each lane has a cell: how many of its
 // events lie in its window and where the oldest of them stands in the log. A rule
 // that counts per endpoint (or another group) has a record of its own per group.
+//
+// What is certain to matter to no later verdict is dropped, by rules that depend on
+// the events alone (compact.go, thinRuns, sweepShard); so a replay of the same log
+// gives the same verdicts whenever things were dropped.
 package detector

@@ -190,8 +190,8 @@ func (e *Engine) count(s *step, who subject, o *observed) {
 	if len(e.active) == 0 {
 		return
 	}
-	place := e.record(e.recordKey(s.bundle, who.key, o), s.bundle, cells, lanes != 0)
-	rec := record(e.arena.at(place.ref))
+	at := e.record(e.recordKey(s.bundle, who.key, o), s.bundle, cells, lanes != 0)
+	rec := record(e.arena.at(at))
 	occ := &e.occurrence
 	*occ = occurrence{rec: rec, time: o.time}
 	if lanes != 0 {
@@ -203,7 +203,7 @@ func (e *Engine) count(s *step, who subject, o *observed) {
 		r := e.active[i].rule
 		occ.value = e.active[i].value
 		if found := r.kind.observe(e, occ, r); found.fire {
-			e.fired = append(e.fired, firing{rule: r, finding: found, who: who, place: place.ref})
+			e.fired = append(e.fired, firing{rule: r, finding: found, who: who, place: at})
 		}
 	}
 }
@@ -239,27 +239,19 @@ func (e *Engine) sees(r *rule, o *observed) (seen, matched bool, value uint64) {
 	return true, true, value
 }
 
-// place is where a record stands.
-type place struct {
-	table *table
-	slot  int
-	ref   ref
-}
-
 // record finds or makes the record of a key, with the cells wanted and, if entry,
 // room for one more log entry.
-func (e *Engine) record(k key, b *bundle, cells uint32, entry bool) place {
+func (e *Engine) record(k key, b *bundle, cells uint32, entry bool) ref {
 	h := e.seed.hash(k)
 	t := &e.shards[h>>e.shift]
 	slot := t.find(e.arena, k, h)
 	if slot < 0 {
 		base := e.clock.newest - e.clock.lateness
 		r := newRecord(e.arena, k, b.index, cells, base, 2)
-		slot = t.insert(h, r)
+		t.insert(h, r)
 		e.stats.Subjects++
 		e.sweepShard(t, k)
-		slot = t.find(e.arena, k, h)
-		return place{t, slot, r}
+		return r
 	}
 	before := t.ref(slot)
 	r := withCells(e.arena, before, cells)
@@ -269,7 +261,7 @@ func (e *Engine) record(k key, b *bundle, cells uint32, entry bool) place {
 	if r != before {
 		t.moved(slot, r)
 	}
-	return place{t, slot, r}
+	return r
 }
 
 // sweepSteps is how many slots a new record looks through for dead ones: enough to

@@ -26,7 +26,7 @@ func (l *loader) rule(m *mapping) *Rule {
 		key := keyOf(e.key)
 		switch {
 		case key == nil:
-			m.refuse(e.line, "unknown key %s%s", e.key, didYouMean(e.key, keyNames(r.Type)))
+			m.refuse(e.line, "unknown key %s%s", e.key, schemas.DidYouMean(e.key, keyNames(r.Type)))
 		case known && !key.usedBy(r.Type):
 			m.refuse(e.line, "type %s does not use %s", r.Type, e.key)
 		case known && !slices.Contains(laterTypes, r.Type):
@@ -191,7 +191,7 @@ func (l *loader) doubtfulNames(m *mapping, e *entry, unknown []string) {
 	}
 	slices.Sort(known)
 	for _, name := range unknown {
-		if near := nearest(name, known); near != "" && distance(name, near) <= 2 {
+		if near := schemas.Nearest(name, known); near != "" && !strings.HasPrefix(near, name) {
 			m.warn(e.line, "%s reads %s, which is no field of the event schema; is %s meant?", e.key, name, near)
 		}
 	}
@@ -243,7 +243,7 @@ func (l *loader) groupBy(m *mapping, e *entry, r *Rule) {
 	for _, it := range m.texts(e, false) {
 		switch {
 		case !slices.Contains(allowed, it.text):
-			m.refuse(it.line, "group_by does not know %q; it is made of %s%s", it.text, strings.Join(allowed, ", "), didYouMean(it.text, allowed))
+			m.refuse(it.line, "group_by does not know %q; it is made of %s%s", it.text, strings.Join(allowed, ", "), schemas.DidYouMean(it.text, allowed))
 			wrong = true
 		case slices.Contains(fields, it.text):
 			m.refuse(it.line, "group_by names %s twice", it.text)

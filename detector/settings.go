@@ -93,7 +93,7 @@ func (r *settingsReader) read(m *mapping) {
 				r.scalar(m, e)
 			}
 		default:
-			m.refuse(e.line, "unknown key %s%s", e.key, didYouMean(e.key, topNames(topKeys)))
+			m.refuse(e.line, "unknown key %s%s", e.key, schemas.DidYouMean(e.key, topNames(topKeys)))
 		}
 	}
 }
@@ -172,7 +172,7 @@ func (r *settingsReader) section(top *mapping, e *entry) {
 		k := &m.entries[i]
 		switch {
 		case !slices.Contains(known, k.key):
-			m.refuse(k.line, "unknown key %s%s", k.key, didYouMean(k.key, known))
+			m.refuse(k.line, "unknown key %s%s", k.key, schemas.DidYouMean(k.key, known))
 		case !r.once(m, k, e.key+"."+k.key):
 		case e.key == "defaults":
 			r.defaults.read(m, k)

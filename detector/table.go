@@ -48,22 +48,21 @@ func (t *table) find(a *arena, k key, h uint64) int {
 	}
 }
 
-// insert puts the record of a key that is not in the table and gives its slot.
-func (t *table) insert(h uint64, r ref) int {
+// insert puts in the record of a key that is not in the table.
+func (t *table) insert(h uint64, r ref) {
 	if (t.used+1)*5 > len(t.slots)*4 {
 		t.grow()
 	}
 	t.used++
-	return t.place(uint64(uint32(h))<<32 | uint64(r))
+	t.place(uint64(uint32(h))<<32 | uint64(r))
 }
 
-func (t *table) place(s uint64) int {
+func (t *table) place(s uint64) {
 	i := int(s>>32) & t.mask()
 	for t.slots[i] != 0 {
 		i = (i + 1) & t.mask()
 	}
 	t.slots[i] = s
-	return i
 }
 
 func (t *table) grow() {

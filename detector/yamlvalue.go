@@ -134,7 +134,7 @@ func (m *mapping) oneOf(e *entry, words []string) (string, bool) {
 		m.refuse(e.line, "%s %q must be written in small letters: %s", e.key, text, small)
 		return "", false
 	}
-	m.refuse(e.line, "unknown %s %q; it is one of %s%s", e.key, text, strings.Join(words, ", "), didYouMean(text, words))
+	m.refuse(e.line, "unknown %s %q; it is one of %s%s", e.key, text, strings.Join(words, ", "), schemas.DidYouMean(text, words))
 	return "", false
 }
 

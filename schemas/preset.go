@@ -82,8 +82,8 @@ func presetNamed(name string) (preset, error) {
 			return p, nil
 		}
 	}
-	return preset{}, fmt.Errorf("unknown preset %q: did you mean %s? (one of %s)",
-		name, Nearest(name, Presets()), strings.Join(Presets(), ", "))
+	return preset{}, fmt.Errorf("unknown preset %q%s (one of %s)",
+		name, DidYouMean(name, Presets()), strings.Join(Presets(), ", "))
 }
 
 // ownMappings are our own names. They end the list of every preset: a gateway whose
@@ -106,7 +106,7 @@ func customMappings(fields map[string]string) ([]mapping, error) {
 	for name, path := range fields {
 		f := fieldOf([]byte(name))
 		if !slices.Contains(EventFields(), name) {
-			return nil, fmt.Errorf("fields: an event has no field %q: did you mean %s?", name, Nearest(name, EventFields()))
+			return nil, fmt.Errorf("fields: an event has no field %q%s", name, DidYouMean(name, EventFields()))
 		}
 		if path == "" {
 			return nil, fmt.Errorf("fields: %s: the path is empty (example: request.remote_ip)", name)
@@ -119,43 +119,4 @@ func customMappings(fields map[string]string) ([]mapping, error) {
 	}
 	sort.Slice(custom, func(i, j int) bool { return custom[i].to < custom[j].to })
 	return custom, nil
-}
-
-// Nearest gives the one of words that is spelled most like word, for messages about
-// unknown names: by Levenshtein's distance without regard to case, where the start
-// of a word is as good as a slip.
-func Nearest(word string, words []string) string {
-	best, least := "", -1
-	word = strings.ToLower(word)
-	for _, w := range words {
-		lower := strings.ToLower(w)
-		d := editDistance(word, lower)
-		if word != "" && strings.HasPrefix(lower, word) {
-			d = min(d, 1)
-		}
-		if least < 0 || d < least {
-			best, least = w, d
-		}
-	}
-	return best
-}
-
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"github.com/apiwarden/apiwarden/schemas"
 )
 
 // envPrefix begins the environment variable of every configuration key.
@@ -78,7 +80,7 @@ func joinPath(section, name string) string {
 // suggest gives the key that the unknown name in section most likely was meant to
 // be: one of the same section, else one of that name elsewhere. "" if none is near.
 func (s *keySet) suggest(section, name string) string {
-	if near := nearest(name, s.sections[section]); near != "" {
+	if near := schemas.Nearest(name, s.sections[section]); near != "" {
 		return near
 	}
 	for _, k := range s.keys {
@@ -90,5 +92,5 @@ func (s *keySet) suggest(section, name string) string {
 	for _, k := range s.keys {
 		paths = append(paths, k.path)
 	}
-	return nearest(joinPath(section, name), paths)
+	return schemas.Nearest(joinPath(section, name), paths)
 }

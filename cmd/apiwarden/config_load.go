@@ -11,6 +11,8 @@ import (
 
 	"github.com/knadh/koanf/maps"
 	"github.com/knadh/koanf/v2"
+
+	"github.com/apiwarden/apiwarden/schemas"
 )
 
 // layer is one source of configuration, by path of key; it is a koanf.Provider.
@@ -77,7 +79,7 @@ func readEnvironment(environ []string, keys *keySet) (values layer, warnings, pr
 		}
 		k, ok := byEnv[name]
 		if !ok {
-			if near := nearest(strings.TrimPrefix(name, envPrefix), names); near != "" && !fromKubernetes(name) {
+			if near := schemas.Nearest(strings.TrimPrefix(name, envPrefix), names); near != "" && !fromKubernetes(name) {
 				warnings = append(warnings, fmt.Sprintf("%s is no configuration key (did you mean %s?)", name, envPrefix+near))
 			}
 			continue

@@ -160,8 +160,8 @@ func TestNearest(t *testing.T) {
 		"brokrs": "brokers", "Brokers": "brokers", "borkers": "brokers", "create-topics": "create_topics",
 		"partition": "partitions", "zookeeper": "", "x": "",
 	} {
-		if got := nearest(name, keys); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", name, got, want)
+		if got := schemas.Nearest(name, keys); got != want {
+			t.Errorf("schemas.Nearest(%q) = %q, want %q", name, got, want)
 		}
 	}
 }

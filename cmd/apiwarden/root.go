@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/apiwarden/apiwarden/schemas"
 )
 
 // newRootCommand assembles the command line. g receives the global flags.
@@ -57,7 +59,7 @@ func explainFlagError(cmd *cobra.Command, err error) error {
 	if name, ok := strings.CutPrefix(err.Error(), "unknown flag: --"); ok {
 		var flags []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { flags = append(flags, f.Name) })
-		if near := nearest(name, flags); near != "" {
+		if near := schemas.Nearest(name, flags); near != "" {
 			err = fmt.Errorf("unknown flag --%s (did you mean --%s?)", name, near)
 		}
 	}
