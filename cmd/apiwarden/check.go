@@ -69,7 +69,7 @@ func check(cmd *cobra.Command, rules, config string) error {
 			for _, w := range program.Warnings() {
 				fmt.Fprintf(out, "%s (warning)\n", w)
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d rules, no problem\n", rules, len(program.Rules()))
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s, no problem\n", rules, counted(int64(len(program.Rules())), "rule"))
 		}
 	}
 	if !sound {

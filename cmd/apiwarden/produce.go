@@ -180,8 +180,8 @@ func (p *producer) sendAll(cmd *cobra.Command, loop int) error {
 		bad += n
 	}
 	sent := p.sent.Load()
-	fmt.Fprintf(cmd.OutOrStdout(), "produced %d records to %s in %s (%s/s); %d bad lines skipped%s\n", sent, p.topic,
-		took.Round(time.Millisecond), humanize.SIWithDigits(float64(sent)/max(took.Seconds(), 1e-6), 1, ""), bad, counts(p.bad))
+	fmt.Fprintf(cmd.OutOrStdout(), "produced %s to %s in %s (%s/s); %s skipped%s\n", counted(sent, "record"), p.topic,
+		took.Round(time.Millisecond), humanize.SIWithDigits(float64(sent)/max(took.Seconds(), 1e-6), 1, ""), counted(bad, "bad line"), counts(p.bad))
 	return err
 }
 

@@ -135,7 +135,7 @@ func readAllLines(t *testing.T, name string) [][]byte {
 // replayCounts reads the summary of a replay.
 func replayCounts(t *testing.T, stderr string) (lines, accepted, dead int) {
 	t.Helper()
-	m := regexp.MustCompile(`(\d+) lines \(.*?\), (\d+) accepted, (\d+) dead-lettered`).FindStringSubmatch(stderr)
+	m := regexp.MustCompile(`(\d+) lines? \(.*?\), (\d+) accepted, (\d+) dead-lettered`).FindStringSubmatch(stderr)
 	if m == nil {
 		t.Fatalf("no summary in %q", stderr)
 	}

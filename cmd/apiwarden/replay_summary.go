@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 
 	"github.com/apiwarden/apiwarden/detector"
 	"github.com/apiwarden/apiwarden/schemas"
@@ -63,10 +64,10 @@ func (s *replaySummary) print(w io.Writer, name string) {
 		until = " until it was interrupted"
 	}
 	rate := float64(s.lines) / max(s.took.Seconds(), 1e-6)
-	fmt.Fprintf(w, "replayed %s%s in %s: %d lines (%s/s), %d accepted, %d dead-lettered%s\n", name, until,
-		s.took.Round(time.Millisecond), s.lines, humanize.SIWithDigits(rate, 1, ""), s.lines-rejected, rejected, counts(s.rejected))
-	fmt.Fprintf(w, "%d verdicts%s about %d subjects; %d bans or throttles published, %d ended\n",
-		verdicts, counts(s.verdicts), len(s.subjects), s.bans, s.ends)
+	fmt.Fprintf(w, "replayed %s%s in %s: %s (%s/s), %d accepted, %d dead-lettered%s\n", name, until,
+		s.took.Round(time.Millisecond), counted(s.lines, "line"), humanize.SIWithDigits(rate, 1, ""), s.lines-rejected, rejected, counts(s.rejected))
+	fmt.Fprintf(w, "%s%s about %s; bans and throttles: %d published, %d ended\n",
+		counted(verdicts, "verdict"), counts(s.verdicts), counted(int64(len(s.subjects)), "subject"), s.bans, s.ends)
 	for _, note := range []struct {
 		n    uint64
 		text string
@@ -81,6 +82,9 @@ func (s *replaySummary) print(w io.Writer, name string) {
 		}
 	}
 }
+
+// counted writes "1 line", "2 lines".
+func counted(n int64, noun string) string { return fmt.Sprintf("%d %s", n, english.PluralWord(int(n), noun, "")) }
 
 // counts writes " (a 1, b 2)", "" where there is nothing to say.
 func counts[K ~string](m map[K]int64) string {
