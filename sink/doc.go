@@ -1,3 +1,25 @@
 // Package sink delivers: verdicts and bans to Kafka, events and verdicts to
-// ClickHouse. A call returns when what it was given is durable, or says why not.
+// ClickHouse. A call returns when what it was given is durable, or says why not:
+// with a PermanentError what waiting does not heal. Everything else it tries again,
+// for as long as its context lives.
+//
+// # To Kafka
+//
+//   - kafka_config.go, kafka.go, tls.go: where the cluster is, and a client that has reached it
+//   - topics_config.go, topics.go: the topics, made where they are missing
+//   - producer.go, verdicts.go, deadletters.go: records, sent until they are acknowledged
+//   - bans.go, bantable.go, readbans.go: the ban topic, which has several writers
+//
+// # To ClickHouse
+//
+//   - clickhouse_config.go, clickhouse.go: where the server is, a connection, trying again
+//   - clickhouse_errors.go: which errors pass, which do not, and which are a row's fault
+//   - migrate.go, versions.go: the tables of schemas/sql, brought up to date by goose
+//   - event_batch.go, event_columns.go, redact.go, redact_key.go: rows of the events table
+//   - verdict_rows.go: rows of the verdicts table
+//   - insert.go: a partition of a table at a time; what is refused is halved until
+//     the rows at fault stand alone
+//
+// A row may be sent twice, and is one row under FINAL: the sort key of each table ends
+// in the row's identity and has nothing before it that could differ between the two.
 package sink
