@@ -84,8 +84,11 @@ func runDemo(ctx context.Context, g *globals, o demoOptions, out, errOut io.Writ
 	screen := isTerminal(out)
 	var logged tail
 	log, err := g.logger(errOut)
-	if screen {
-		log, err = g.logger(&logged) // standard error is the same terminal
+	if screen { // standard error is the same terminal: the view shows what is logged
+		if g.logFormat == "" {
+			g.logFormat = "console"
+		}
+		log, err = g.logger(&logged)
 	}
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 )
@@ -16,7 +15,11 @@ type broker struct {
 
 // startBroker starts a Kafka of one broker in this process, on a free port.
 func startBroker() (*broker, error) {
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(0), kfake.GroupMinSessionTimeout(time.Second))
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(0), kfake.BrokerConfigs(map[string]string{
+		// It keeps its topics in memory: an endless demo must not fill it.
+		"log.retention.bytes":    "33554432",
+		"log.cleaner.backoff.ms": "60000",
+	}))
 	if err != nil {
 		return nil, fmt.Errorf("starting the embedded Kafka: %w", err)
 	}

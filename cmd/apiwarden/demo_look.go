@@ -24,6 +24,6 @@ func (d *demo) look() scene {
 	s.subjects = p.subjects
 	p.mu.Unlock()
 	d.board.fill(&s)
-	s.warning = d.logged.last()
+	s.warning = d.logged.recent(10 * time.Second)
 	return s
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -12,7 +13,11 @@ import (
 // runView draws scenes on a terminal until ctx ends or the person at it presses q
 // or ^C; then it calls quit, once.
 func runView(ctx context.Context, out io.Writer, look func() scene, quit func()) error {
-	p := tea.NewProgram(&view{look: look}, tea.WithAltScreen(), tea.WithOutput(out), tea.WithContext(ctx), tea.WithoutSignalHandler())
+	opts := []tea.ProgramOption{tea.WithAltScreen(), tea.WithOutput(out), tea.WithContext(ctx), tea.WithoutSignalHandler()}
+	if !isTerminal(os.Stdin) {
+		opts = append(opts, tea.WithInput(nil)) // nobody can press a key
+	}
+	p := tea.NewProgram(&view{look: look}, opts...)
 	_, err := p.Run()
 	quit()
 	if ctx.Err() != nil || errors.Is(err, tea.ErrProgramKilled) {

@@ -63,8 +63,8 @@ func drawScene(s scene, width, height int) string {
 	if width >= wide {
 		left := width/2 - 1
 		right := width - left - 2
-		a := append([]string{p.section(p.bansTitle(s), left)}, pad(p.bans(s, left, lower-1), lower-1)...)
-		b := append([]string{p.section("top offenders", right)}, pad(p.topOffenders(s, right, lower-1), lower-1)...)
+		a := append([]string{p.section(p.bansTitle(s), left)}, pad(p.bans(s, lower-1), lower-1)...)
+		b := append([]string{p.section("top offenders", right)}, pad(p.topOffenders(s, lower-1), lower-1)...)
 		for i := range a {
 			lines = append(lines, cell(a[i], left)+"  "+b[i])
 		}
@@ -72,9 +72,9 @@ func drawScene(s scene, width, height int) string {
 	}
 	bans := lower * 3 / 5
 	lines = append(lines, p.section(p.bansTitle(s), width))
-	lines = append(lines, pad(p.bans(s, width, bans-1), bans-1)...)
+	lines = append(lines, pad(p.bans(s, bans-1), bans-1)...)
 	lines = append(lines, p.section("top offenders", width))
-	lines = append(lines, pad(p.topOffenders(s, width, lower-bans-1), lower-bans-1)...)
+	lines = append(lines, pad(p.topOffenders(s, lower-bans-1), lower-bans-1)...)
 	return fit(lines, nil, width, height, p.footer(s, width))
 }
 
@@ -159,7 +159,7 @@ func (p palette) bansTitle(s scene) string {
 }
 
 // bans are those that ended a moment ago, then those that are enforced.
-func (p palette) bans(s scene, width, most int) []string {
+func (p palette) bans(s scene, most int) []string {
 	var lines []string
 	for _, e := range s.ended {
 		if ago := s.now.Sub(e.at); ago < 6*time.Second && len(lines) < most/3+1 {
@@ -181,7 +181,7 @@ func (p palette) bans(s scene, width, most int) []string {
 	return lines[:min(max(most, 0), len(lines))]
 }
 
-func (p palette) topOffenders(s scene, width, most int) []string {
+func (p palette) topOffenders(s scene, most int) []string {
 	var lines []string
 	for _, o := range s.offenders[:min(max(most, 0), len(s.offenders))] {
 		line := fmt.Sprintf(" %-22s %12s  ", o.subject, plural(o.verdicts, "verdict", "verdicts")) + p.dim.Render(strings.Join(o.rules, ", "))

@@ -23,8 +23,6 @@ func (d due) before(o due) bool {
 	return d.at < o.at || d.at == o.at && d.order < o.order
 }
 
-func (s *schedule) len() int { return len(s.items) }
-
 // add schedules do for time at; at 0 it does nothing.
 func (s *schedule) add(at int64, do step) {
 	if at == 0 {
