@@ -33,9 +33,8 @@ type enforcement struct {
 	banned      []interval // event times under a ban; late events are looked up in the past ones
 	ban         standing
 	throttle    standing
-	shown       bool  // something of it stands on the ban topic,
-	shownUntil  int64 // until then
-	queued      int64 // the ending of the subject that is in the heap; 0: none
+	shown       *schemas.Ban // what stands on the ban topic; nil: nothing
+	queued      int64        // the ending of the subject that is in the heap; 0: none
 	sequence    uint64
 	bans        int   // escalation: bans so far
 	lastEnd     int64 // escalation: when the last of them ends
@@ -232,7 +231,7 @@ func (e *Engine) endBans() {
 		if s == nil || s.queued != ended.until {
 			continue // an earlier ending took this one's place
 		}
-		if s.shown && s.shownUntil <= ended.until {
+		if s.shown != nil && int64(s.shown.ExpiresAt) <= ended.until {
 			e.show(s)
 		}
 		s.queued = 0
@@ -256,12 +255,14 @@ func (b *bans) queue(s *enforcement, t int64) bool {
 func (e *Engine) show(s *enforcement) {
 	v, ok := s.value(e.clock.newest)
 	switch {
+	case ok && s.shown != nil && s.shown.Action == v.Action && s.shown.ExpiresAt == v.ExpiresAt && slices.Equal(s.shown.RuleIDs, v.RuleIDs):
 	case ok:
 		e.changes = append(e.changes, schemas.BanChange{Ban: v})
-	case s.shown:
+		s.shown = &v
+	case s.shown != nil:
 		e.changes = append(e.changes, schemas.BanChange{Ban: schemas.Ban{Scope: s.scope, Value: s.name}, End: true})
+		s.shown = nil
 	}
-	s.shown, s.shownUntil = ok, int64(v.ExpiresAt)
 }
 
 // forget drops a subject's entry, and makes the filter anew once it is mostly of

@@ -130,7 +130,7 @@ func (e *Engine) enforce(who subject, verdicts []schemas.Verdict, o *observed) {
 	}
 	e.escalate(s, nth)
 	e.bans.queue(s, now-1)
-	if changed && (s.shown || s.ban.active(now) || s.throttle.active(now)) {
+	if changed {
 		e.show(s)
 	}
 }
