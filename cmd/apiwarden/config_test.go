@@ -165,3 +165,32 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+// FuzzConfigFile holds that whatever a file says is read or refused, and that each
+// problem says where it is.
+func FuzzConfigFile(f *testing.F) {
+	for _, text := range []string{
+		"", "---\n", "# only a comment\n", "a", "[]", "kafka: &k {tls: *k}", "kafka: {brokers: &b [*b]}", "? [a]\n: b\n",
+		"kafka:\n  <<: {group: x}\n", "input: {fields: {a: {b: c}}}", "rules: ${X", "http: {listen: ${}}", "\t", "a: b\n---\nc: d",
+		"state: {max_bytes: 1e400, shards: 0x10}", "kafka: !!binary aGk=", "shutdown_timeout: 2026-01-01",
+	} {
+		f.Add(text)
+	}
+	keys := keysOf(reflect.TypeFor[Config]())
+	place := regexp.MustCompile(`^.*/c\.yaml:\d+(:\d+)?: `)
+	name := filepath.Join(f.TempDir(), "c.yaml")
+	f.Fuzz(func(t *testing.T, text string) {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		file, err := readConfigFile(name, keys, func(string) (string, bool) { return "", false })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range file.problems {
+			if !place.MatchString(p) {
+				t.Errorf("no place in %q", p)
+			}
+		}
+	})
+}

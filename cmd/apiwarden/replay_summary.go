@@ -84,7 +84,9 @@ func (s *replaySummary) print(w io.Writer, name string) {
 }
 
 // counted writes "1 line", "2 lines".
-func counted(n int64, noun string) string { return fmt.Sprintf("%d %s", n, english.PluralWord(int(n), noun, "")) }
+func counted(n int64, noun string) string {
+	return fmt.Sprintf("%d %s", n, english.PluralWord(int(n), noun, ""))
+}
 
 // counts writes " (a 1, b 2)", "" where there is nothing to say.
 func counts[K ~string](m map[K]int64) string {

@@ -228,3 +228,17 @@ func TestWrongPasswordStops(t *testing.T) {
 		t.Errorf("no password file: status %d, %q", status, stderr)
 	}
 }
+
+func TestStopTakesNoLongerThanAllowed(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	stuck := make(chan struct{})
+	defer close(stuck)
+	cancel()
+	err := withinTimeout(ctx, 50*time.Millisecond, func(context.Context) error { <-stuck; return nil })
+	if err == nil || !strings.Contains(err.Error(), "shutdown_timeout") {
+		t.Errorf("a stop that hangs: %v", err)
+	}
+	if err := withinTimeout(ctx, time.Minute, func(ctx context.Context) error { <-ctx.Done(); return nil }); err != nil {
+		t.Errorf("a clean stop: %v", err)
+	}
+}
