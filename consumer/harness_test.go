@@ -68,7 +68,7 @@ func atSite(t *testing.T, test func(*testing.T, *site)) {
 
 func (s *site) client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	cl, err := sink.Connect(t.Context(), s.cfg.Kafka, zap.NewNop(), append(opts, kgo.Dialer(s.net.DialContext), kgo.ProducerLinger(0))...)
+	cl, err := sink.Connect(t.Context(), s.cfg.Kafka, zap.NewNop(), append(opts, kgo.Dialer(s.net.DialContext))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,21 +166,28 @@ func (s *site) hits(t *testing.T, n int) {
 	}
 }
 
-// read gives the records of a topic once none came for a second.
+// read gives the records that a topic has now.
 func (s *site) read(t *testing.T, topic string) []*kgo.Record {
 	t.Helper()
-	cl := s.client(t, kgo.ConsumeTopics(topic), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
+	ends, err := s.adm.ListEndOffsets(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want int64
+	ends.Each(func(o kadm.ListedOffset) { want += o.Offset })
+	cl := s.client(t, kgo.ConsumeTopics(topic), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond))
 	defer cl.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	var out []*kgo.Record
-	for {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	for int64(len(out)) < want {
 		fetches := cl.PollFetches(ctx)
-		cancel()
-		if fetches.NumRecords() == 0 {
-			return out
+		if ctx.Err() != nil {
+			t.Fatalf("%d of %d records of %s can be read: %v", len(out), want, topic, fetches.Err())
 		}
 		out = append(out, fetches.Records()...)
 	}
+	return out
 }
 
 func (s *site) verdicts(t *testing.T) []schemas.Verdict {

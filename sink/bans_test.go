@@ -112,9 +112,9 @@ func TestBanLife(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeKafka) {
 		w := f.warden(t)
 		w.publish(t, 0, banFor("192.0.2.1", time.Minute, "b", "a"))
-		f.wantTable(t, map[string]string{"ip:192.0.2.1": "ban [a b] 59s"})
+		f.wantTable(t, map[string]string{"ip:192.0.2.1": "ban [a b] 1m0s"})
 		w.publish(t, 0, banFor("192.0.2.1", 2*time.Minute, "a"))
-		f.wantTable(t, map[string]string{"ip:192.0.2.1": "ban [a] 1m59s"})
+		f.wantTable(t, map[string]string{"ip:192.0.2.1": "ban [a] 2m0s"})
 		w.publish(t, 0, endOf("192.0.2.1"))
 		w.publish(t, 0, endOf("192.0.2.1"))
 		w.publish(t, 0, endOf("192.0.2.2"))
@@ -137,7 +137,7 @@ func TestChangesOfOnePublishAreOneRecordASubject(t *testing.T) {
 		if got := f.readAll(t, bansTopic); len(got) != 1 {
 			t.Fatalf("want one record, got %v", got)
 		}
-		f.wantTable(t, map[string]string{"ip:192.0.2.1": "ban [b] 59m58s"})
+		f.wantTable(t, map[string]string{"ip:192.0.2.1": "ban [b] 1h0m0s"})
 	})
 }
 
@@ -159,7 +159,7 @@ func TestClockEndsBansOfAnIdlePartition(t *testing.T) {
 		w.publish(t, 0, banFor("192.0.2.1", 10*time.Second, "a"))
 		w.publish(t, 0, banFor("192.0.2.2", time.Hour, "a"))
 		time.Sleep(11 * time.Second)
-		f.wantTable(t, map[string]string{"ip:192.0.2.2": "ban [a] 59m48s"})
+		f.wantTable(t, map[string]string{"ip:192.0.2.2": "ban [a] 59m49s"})
 		w.publish(t, 0, endOf("192.0.2.1")) // the engine learns of it later
 		if got := f.readAll(t, bansTopic); len(got) != 3 {
 			t.Fatalf("want two values and one tombstone, got %v", got)
@@ -176,7 +176,7 @@ func TestFormerRunsBansEndToo(t *testing.T) {
 		time.Sleep(15 * time.Second)
 		f.warden(t)
 		time.Sleep(time.Second)
-		f.wantTable(t, map[string]string{"ip:192.0.2.1": "ban [a] 3s"})
+		f.wantTable(t, map[string]string{"ip:192.0.2.1": "ban [a] 4s"})
 		time.Sleep(7 * time.Second)
 		f.wantTable(t, map[string]string{})
 	})
@@ -189,11 +189,11 @@ func TestWritersMerge(t *testing.T) {
 		time.Sleep(time.Second)
 		b.publish(t, 1, banFor("192.0.2.1", 30*time.Second, "hard"))
 		time.Sleep(time.Second)
-		f.wantTable(t, map[string]string{"ip:192.0.2.1": "ban [hard slow] 57s"})
+		f.wantTable(t, map[string]string{"ip:192.0.2.1": "ban [hard slow] 58s"})
 
 		// Its own ban ends, what the other writer wants stands.
 		b.publish(t, 1, endOf("192.0.2.1"))
-		f.wantTable(t, map[string]string{"ip:192.0.2.1": "throttle [slow] 56s"})
+		f.wantTable(t, map[string]string{"ip:192.0.2.1": "throttle [slow] 58s"})
 		time.Sleep(time.Minute)
 		f.wantTable(t, map[string]string{})
 		if n := len(f.readAll(t, bansTopic)); n > 5 {
@@ -211,7 +211,7 @@ func TestEndLeavesAnExtensionFromElsewhere(t *testing.T) {
 		time.Sleep(time.Second)
 		a.publish(t, 0, endOf("192.0.2.1"))
 		time.Sleep(time.Minute)
-		f.wantTable(t, map[string]string{"ip:192.0.2.1": "ban [b] 58m58s"})
+		f.wantTable(t, map[string]string{"ip:192.0.2.1": "ban [b] 58m59s"})
 	})
 }
 
@@ -261,7 +261,7 @@ func TestForgottenPartitionsBansStandUntilTheirEnd(t *testing.T) {
 		w.publish(t, 4, banFor("192.0.2.1", 20*time.Second, "a"))
 		w.Forget(4)
 		time.Sleep(5 * time.Second)
-		f.wantTable(t, map[string]string{"ip:192.0.2.1": "ban [a] 14s"})
+		f.wantTable(t, map[string]string{"ip:192.0.2.1": "ban [a] 15s"})
 
 		// It is nobody's now: its new owner may end it.
 		next := f.warden(t)

@@ -88,6 +88,7 @@ func (t *banTable) change(partition int32, c schemas.BanChange) string {
 	}
 	ban := c.Ban
 	ban.RuleIDs = sortedIDs(ban.RuleIDs)
+	ban.Reason, ban.Message = cutText(ban.Reason), cutText(ban.Message)
 	e.own[partition] = ban
 	t.soon(&ban)
 	return key

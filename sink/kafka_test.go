@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
@@ -53,18 +54,26 @@ type record struct {
 	Value string
 }
 
-// readAll gives the records of a topic once none came for a second.
+// readAll gives the records that a topic has now.
 func (f *fakeKafka) readAll(t *testing.T, topic string) []record {
 	t.Helper()
-	cl := f.connect(t, kgo.ConsumeTopics(topic), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
+	cl := f.connect(t, kgo.ConsumeTopics(topic), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond))
+	defer cl.Close()
+	ends, err := kadm.NewClient(cl).ListEndOffsets(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want int64
+	ends.Each(func(o kadm.ListedOffset) { want += o.Offset })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	var out []record
-	for {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	for int64(len(out)) < want {
 		fetches := cl.PollFetches(ctx)
-		cancel()
-		if fetches.NumRecords() == 0 {
-			return out
+		if ctx.Err() != nil {
+			t.Fatalf("%d of %d records of %s can be read: %v", len(out), want, topic, fetches.Err())
 		}
 		fetches.EachRecord(func(r *kgo.Record) { out = append(out, record{string(r.Key), string(r.Value)}) })
 	}
+	return out
 }

@@ -56,14 +56,16 @@ func (p *Producer) Send(ctx context.Context, recs []*kgo.Record) error {
 		if err != nil {
 			return fmt.Errorf("waiting for %d records to be acknowledged: %w", len(recs), err)
 		}
-		again, gone := recs[:0:0], make(map[string]bool)
+		again, gone, pause := recs[:0:0], make(map[string]bool), false
 		for i, r := range recs {
 			if errs[i] == nil {
 				continue
 			}
-			if err := p.mend(r, errs[i]); err != nil {
+			mended, err := p.mend(r, errs[i])
+			if err != nil {
 				return err
 			}
+			pause = pause || !mended
 			again = append(again, r)
 			gone[r.Topic] = gone[r.Topic] || errors.Is(errs[i], kerr.UnknownTopicID) || errors.Is(errs[i], kerr.UnknownTopicOrPartition)
 		}
@@ -78,6 +80,9 @@ func (p *Producer) Send(ctx context.Context, recs []*kgo.Record) error {
 		}
 		p.m.Retries.WithLabelValues("kafka").Add(float64(len(again)))
 		recs = again
+		if !pause {
+			continue
+		}
 		if err := wait(ctx, retryBackoff(n)); err != nil {
 			return fmt.Errorf("sending %d records again: %w", len(again), err)
 		}
@@ -107,23 +112,24 @@ func (p *Producer) once(ctx context.Context, recs []*kgo.Record) ([]error, error
 	return errs, nil
 }
 
-// mend does what makes another try of r worth while, nil, or says that none is.
-func (p *Producer) mend(r *kgo.Record, err error) error {
+// mend does what makes another try of r worth while, at once where it reports true,
+// or gives an error where none is.
+func (p *Producer) mend(r *kgo.Record, err error) (bool, error) {
 	doing := "writing to topic " + r.Topic
 	switch {
 	case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%s: %w", doing, err)
+		return false, fmt.Errorf("%s: %w", doing, err)
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		if !cutRecord(r, len(r.Value)/2) {
-			return &PermanentError{Doing: doing, Err: err, Do: "raise max.message.bytes of the topic"}
+			return false, &PermanentError{Doing: doing, Err: err, Do: "raise max.message.bytes of the topic"}
 		}
-		return nil
+		return true, nil
 	}
 	if perm := Refusal(doing, err); perm != nil {
-		return perm
+		return false, perm
 	}
 	if p.say.Due() {
 		p.log.Warn("records are not taken, sending them again", zap.String("topic", r.Topic), zap.Error(err))
 	}
-	return nil
+	return false, nil
 }

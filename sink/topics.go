@@ -55,8 +55,9 @@ func EnsureTopics(ctx context.Context, cl *kgo.Client, c KafkaConfig, t Topics, 
 	wanted := topicSettings(t)
 	for n := 0; ; n++ {
 		missing, err := ensureOnce(ctx, adm, c, t, wanted, log)
+		missing = slices.DeleteFunc(missing, func(name string) bool { return !slices.Contains(need, name) })
 		switch {
-		case err == nil && !slices.ContainsFunc(need, func(s string) bool { return slices.Contains(missing, s) }):
+		case err == nil && len(missing) == 0:
 			warnPolicy(ctx, adm, t.Bans, log)
 			return nil
 		case err == nil:

@@ -1,6 +1,8 @@
 package sink
 
 import (
+	"strings"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/apiwarden/apiwarden/schemas"
@@ -30,5 +32,5 @@ func cutText(s string) string {
 	if len(s) <= maxVerdictText {
 		return s
 	}
-	return s[:maxVerdictText] + "…"
+	return strings.ToValidUTF8(s[:maxVerdictText], "") + "…"
 }
