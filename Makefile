@@ -16,7 +16,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/apiwarden and bin/chdb-server
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/apiwarden ./cmd/chdb-server
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -o bin/ ./cmd/apiwarden ./cmd/chdb-server
 
 .PHONY: engine
 engine: ## install the ClickHouse engine that demo and tests use (npm, pinned)
