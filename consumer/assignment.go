@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
@@ -40,9 +39,7 @@ func (s *session) onAssigned(_ context.Context, _ *kgo.Client, added map[string]
 // onRevoked commits what is finished, while the partitions are still ours, and drops
 // their engines. It also comes with nothing, at the end of each generation.
 func (s *session) onRevoked(_ context.Context, cl *kgo.Client, gone map[string][]int32) {
-	ctx, cancel := context.WithTimeout(s.lasting, 10*time.Second)
-	defer cancel()
-	s.commit(ctx, cl)
+	s.commitRevoked(cl)
 	s.dropAll(gone, "partitions revoked")
 }
 

@@ -79,17 +79,24 @@ func (m *member) poll(ctx context.Context, d time.Duration) kgo.Fetches {
 	return m.cl.PollRecords(ctx, maxPoll)
 }
 
-// leave commits what is marked and leaves the group. Until it returns, partitions are
-// revoked.
+// leave gives up what is owned, which commits what is marked, and leaves the group. It
+// has a fifth of the time for a stop, which finishing what was taken leaves to it.
 func (m *member) leave() {
-	ctx, cancel := context.WithTimeout(m.lasting, 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.lasting), time.Duration(m.cfg.ShutdownTimeout)/6)
 	defer cancel()
 	m.cl.AllowRebalance()
-	m.commit(ctx, m.cl)
 	if err := m.cl.LeaveGroupContext(ctx); err != nil {
 		m.log.Warn("leaving the group was not answered: its partitions are free when the session times out", zap.Error(err))
 	}
 	m.cl.Close()
+}
+
+// commitRevoked commits what is marked while partitions are being revoked, which
+// does not wait for long.
+func (m *member) commitRevoked(cl *kgo.Client) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.lasting), min(10*time.Second, time.Duration(m.cfg.ShutdownTimeout)/10))
+	defer cancel()
+	m.commit(ctx, cl)
 }
 
 // commit commits what is marked and waits. A failure costs nothing but work done

@@ -314,9 +314,7 @@ func (s *storing) onAssigned(_ context.Context, _ *kgo.Client, added map[string]
 }
 
 func (s *storing) onRevoked(_ context.Context, cl *kgo.Client, gone map[string][]int32) {
-	ctx, cancel := context.WithTimeout(s.lasting, 10*time.Second)
-	defer cancel()
-	s.commit(ctx, cl)
+	s.commitRevoked(cl)
 	s.drop(gone)
 }
 
