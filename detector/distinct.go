@@ -6,7 +6,7 @@ import (
 )
 
 // distinct fires when more than threshold values of a field lie in one window. Its
-// cell is the ref of a set of values (32 bits) | edge << 56.
+// cell is a setRef | edge << 56.
 //
 // Of each value the set holds runs: first and last occurrence, no further apart
 // than the window. Occurrences between the two change nothing, since a window
@@ -39,11 +39,11 @@ func (v run) extended(t, watermark int64, s span) (next run, split bool) {
 
 func observeDistinct(e *Engine, o *occurrence, r *rule) finding {
 	at := o.rec.cell(r.bit)
-	set, state := ref(uint32(o.rec[at])), laneCell(o.rec[at]).edge()
+	set, state := setRef(o.rec[at]&setMask), laneCell(o.rec[at]).edge()
 	needed := int(r.Threshold) + 1
 	wm := e.clock.watermark()
 	var count int
-	inOrder := set == 0 || o.time >= e.arena.newestValue(set)
+	inOrder := set == 0 || o.newest || o.time >= e.arena.newestValue(set)
 	if inOrder {
 		set, count = e.observeValue(set, o.value, o.time, wm, r.span, needed)
 	} else {
@@ -64,43 +64,47 @@ func observeDistinct(e *Engine, o *occurrence, r *rule) finding {
 }
 
 // observeValue adds an occurrence that is the set's newest and gives the set's
-// place and the number of values in the window that ends with it.
-func (e *Engine) observeValue(set ref, hash uint64, t, wm int64, s span, needed int) (ref, int) {
+// place and the number of values in the window that ends with it. Where the set
+// holds too few runs for a verdict the number is only known to be below needed.
+func (e *Engine) observeValue(set setRef, hash uint64, t, wm int64, s span, needed int) (setRef, int) {
 	if set == 0 {
 		set = e.arena.newSmallSet()
 	}
 	for {
+		words := e.arena.at(set.ref())
 		var count int
 		var full bool
-		if smallSet(e.arena.at(set)).isLarge() {
-			count, full = largeSet(e.arena.at(set)).observe(hash, t, wm, s)
-		} else {
-			count, full = smallSet(e.arena.at(set)).observe(hash, t, wm, s)
+		switch {
+		case set.table() > 0:
+			full = tableSet(words).observe(hash, t, wm, s, set.table(), needed-1)
+		case smallSet(words).isLarge():
+			count, full = largeSet(words).observe(hash, t, wm, s)
+		default:
+			count, full = smallSet(words).observe(hash, t, wm, s)
 		}
 		if !full {
 			return set, count
 		}
-		runs := e.arena.runs(e.runs[:0], set)
-		runs = thinRuns(runs, wm, s, needed)
-		set = e.arena.rebuilt(set, runs, len(runs)+1, t-int64(s))
+		runs := thinRuns(e.arena.runs(e.runs[:0], set), wm, s, needed)
+		set = e.arena.rebuilt(set, runs, len(runs)+1, needed, t-int64(s))
 		e.runs = runs
 	}
 }
 
 // observeLateValue adds an occurrence older than the set's newest and gives the
 // largest number of values over the windows that contain it.
-func (e *Engine) observeLateValue(set ref, hash uint64, t, wm int64, s span, needed int) (ref, int) {
+func (e *Engine) observeLateValue(set setRef, hash uint64, t, wm int64, s span, needed int) (setRef, int) {
 	runs := e.arena.runs(e.runs[:0], set)
 	newest := int64(0)
 	for _, v := range runs {
 		newest = max(newest, v.last)
 	}
 	runs = withLate(runs, hash, t, s)
-	count := e.peakValues(runs, t, s)
+	count := e.peakValues(runs, moment{t, hash}, s)
 	if len(runs) > 4*needed+64 {
 		runs = thinRuns(runs, wm, s, needed)
 	}
-	set = e.arena.rebuilt(set, runs, len(runs), newest-int64(s))
+	set = e.arena.rebuilt(set, runs, len(runs), needed, newest-int64(s))
 	e.runs = runs
 	return set, count
 }
@@ -141,10 +145,11 @@ func withLate(runs []run, hash uint64, t int64, s span) []run {
 	return runs
 }
 
-// peakValues gives the largest number of values over the windows that contain t and
-// end at an occurrence.
-func (e *Engine) peakValues(runs []run, t int64, s span) int {
-	seen := e.moments[:0]
+// peakValues gives the largest number of values over the windows that contain the
+// occurrence at hand and end at it or at one of the runs' ends.
+func (e *Engine) peakValues(runs []run, hand moment, s span) int {
+	t := hand.time
+	seen := append(e.moments[:0], hand)
 	for _, v := range runs {
 		if v.last < t-int64(s) || v.first > t+int64(s) {
 			continue
@@ -245,7 +250,7 @@ func bannedDistinct(e *Engine, rec record, r *rule) {
 		rec[at] = rec[at]&(1<<edgeAt-1) | uint64(pending)<<edgeAt
 		return
 	}
-	if set := ref(uint32(rec[at])); set != 0 {
+	if set := setRef(rec[at] & setMask); set != 0 {
 		e.arena.releaseSet(set)
 	}
 	rec[at] = 0

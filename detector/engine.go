@@ -193,7 +193,7 @@ func (e *Engine) count(s *step, who subject, o *observed) {
 	at := e.record(e.recordKey(s.bundle, who.key, o), s.bundle, cells, lanes != 0)
 	rec := record(e.arena.at(at))
 	occ := &e.occurrence
-	*occ = occurrence{rec: rec, time: o.time}
+	*occ = occurrence{rec: rec, time: o.time, newest: o.time >= rec.newest()}
 	if lanes != 0 {
 		occ.at = rec.add(o.time, lanes)
 		occ.last = occ.at == rec.n()-1
@@ -294,7 +294,7 @@ func (e *Engine) sweepShard(t *table, fresh key) {
 func (e *Engine) drop(rec record, r ref) {
 	for i, x := range e.program.bundles[rec.bundle()].extras {
 		if bit := uint(lanesPerRecord + i); x.kind == &distinct && rec.has(bit) {
-			if set := ref(uint32(rec[rec.cell(bit)])); set != 0 {
+			if set := setRef(rec[rec.cell(bit)] & setMask); set != 0 {
 				e.arena.releaseSet(set)
 			}
 		}

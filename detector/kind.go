@@ -27,11 +27,12 @@ var kinds = map[Type]*kind{
 
 // occurrence is one event in one record, as a kind sees it.
 type occurrence struct {
-	rec   record
-	time  int64
-	at    int    // index of its log entry, where the record's lanes count it
-	last  bool   // the entry was put at the end: no event of the record is newer
-	value uint64 // distinct: hash of the field's value
+	rec    record
+	time   int64
+	at     int    // index of its log entry, where the record's lanes count it
+	last   bool   // the entry was put at the end: no event of the record is newer
+	newest bool   // no event of the record, in whatever cell, is newer
+	value  uint64 // distinct: hash of the field's value
 }
 
 // finding is what a rule has to say of an event.

@@ -239,7 +239,7 @@ func drawRules(t *rapid.T) []oracleRule {
 		r := &rules[i]
 		r.id = fmt.Sprintf("r%d", i)
 		r.kind = rapid.SampledFrom([]string{"usage", "usage", "distinct", "ratio", "match"}).Draw(t, "kind")
-		r.threshold = rapid.SampledFrom([]int{1, 2, 3, 7, 20}).Draw(t, "threshold")
+		r.threshold = rapid.SampledFrom([]int{1, 2, 3, 7, 20, 40}).Draw(t, "threshold")
 		r.share = rapid.SampledFrom([]float64{0.1, 0.5, 0.7}).Draw(t, "share")
 		r.minVolume = rapid.IntRange(1, 8).Draw(t, "volume")
 		r.window = rapid.SampledFrom([]int64{1, 5, 20, 100, 1000}).Draw(t, "window")
@@ -257,7 +257,7 @@ func drawRules(t *rapid.T) []oracleRule {
 func drawEvents(t *rapid.T, lateness int64, n int) []oracleEvent {
 	now := int64(1_000_000)
 	step := rapid.SampledFrom([]int64{0, 1, 3, 30}).Draw(t, "step")
-	paths := rapid.SampledFrom([]int{2, 6, 60}).Draw(t, "paths")
+	paths := rapid.SampledFrom([]int{2, 6, 64}).Draw(t, "paths")
 	subjects := rapid.IntRange(1, 3).Draw(t, "subjects")
 	disorder := rapid.Bool().Draw(t, "disorder")
 	events := make([]oracleEvent, n)

@@ -5,20 +5,30 @@ import (
 	"slices"
 )
 
-// A set of values is one block of an arena. Word 0 of both forms is
+// A set of values is one block of an arena, in one of three forms. Word 0 of each is
 // n (32 bits) | size class << 32 | large << 40.
 //
 // The small form, up to 16 runs, is looked through as a whole:
 //
 //	1 + 3i   hash, first, last<<1 | old
 //
-// The large form (valuelist.go) finds a value and the edge of the window without
-// looking at the others.
+// The table (valuetable.go) holds more, as long as they are too few for a verdict.
+// The large form (valuelist.go) also knows how many values lie in the window,
+// without looking at them.
 const (
 	setLarge  = uint64(1) << 40
 	smallSize = 16
 	smallRun  = 3
 )
+
+// setRef is where a set is: the ref of its block | the table's capacity, as a power
+// of two, << 32; 0 stands for the other forms, and 0 as a whole for no set.
+type setRef uint64
+
+const setMask = 1<<38 - 1
+
+func (s setRef) ref() ref   { return ref(uint32(s)) }
+func (s setRef) table() int { return int(s >> 32) }
 
 type smallSet []uint64
 
@@ -90,31 +100,40 @@ func (w smallSet) observe(hash uint64, t, wm int64, s span) (count int, full boo
 }
 
 // newSmallSet makes an empty set with room for one run.
-func (a *arena) newSmallSet() ref {
+func (a *arena) newSmallSet() setRef {
 	r, class := a.alloc(1 + smallRun)
 	a.at(r)[0] = uint64(class) << 32
-	return r
+	return setRef(r)
 }
 
 // releaseSet gives a set's block back.
-func (a *arena) releaseSet(r ref) { a.release(r, smallSet(a.at(r)).class()) }
+func (a *arena) releaseSet(s setRef) { a.release(s.ref(), smallSet(a.at(s.ref())).class()) }
 
 // newestValue gives the newest occurrence in a set.
-func (a *arena) newestValue(r ref) int64 {
-	w := smallSet(a.at(r))
-	if w.isLarge() {
-		return largeSet(w).newest()
-	}
+func (a *arena) newestValue(s setRef) int64 {
+	w := smallSet(a.at(s.ref()))
 	newest := int64(0)
-	for i := range w.n() {
-		newest = max(newest, int64(w[3+smallRun*i]>>1))
+	switch {
+	case s.table() > 0:
+		for _, v := range tableSet(w).runs(nil, s.table()) {
+			newest = max(newest, v.last)
+		}
+	case w.isLarge():
+		return largeSet(w).newest()
+	default:
+		for i := range w.n() {
+			newest = max(newest, w.run(i).last)
+		}
 	}
 	return newest
 }
 
 // runs appends a set's runs to dst.
-func (a *arena) runs(dst []run, r ref) []run {
-	w := smallSet(a.at(r))
+func (a *arena) runs(dst []run, s setRef) []run {
+	w := smallSet(a.at(s.ref()))
+	if s.table() > 0 {
+		return tableSet(w).runs(dst, s.table())
+	}
 	if w.isLarge() {
 		return largeSet(w).runs(dst)
 	}
@@ -124,10 +143,17 @@ func (a *arena) runs(dst []run, r ref) []run {
 	return dst
 }
 
-// rebuilt replaces a set by one that holds the runs and has room for want of them;
-// lo is where the window of the newest occurrence begins.
-func (a *arena) rebuilt(old ref, runs []run, want int, lo int64) ref {
+// rebuilt replaces a set by one that holds the runs and has room for want of them,
+// in the form that fits: needed is how many values a verdict takes, lo where the
+// window of the newest occurrence begins.
+func (a *arena) rebuilt(old setRef, runs []run, want, needed int, lo int64) setRef {
 	a.releaseSet(old)
+	if want > smallSize && 4*want < 3*needed {
+		log := tableFor(want)
+		r, class := a.alloc(tableWords(log))
+		tableSet(a.at(r)).build(runs, log, class)
+		return setRef(r) | setRef(log)<<32
+	}
 	capacity := 1
 	for capacity < want {
 		capacity *= 2
@@ -136,7 +162,7 @@ func (a *arena) rebuilt(old ref, runs []run, want int, lo int64) ref {
 		slices.SortFunc(runs, func(x, y run) int { return cmp.Compare(x.last, y.last) })
 		r, class := a.alloc(largeWordsFor(capacity))
 		largeSet(a.at(r)).build(runs, capacity, class, lo)
-		return r
+		return setRef(r)
 	}
 	r, class := a.alloc(1 + smallRun*capacity)
 	w := smallSet(a.at(r))
@@ -144,5 +170,5 @@ func (a *arena) rebuilt(old ref, runs []run, want int, lo int64) ref {
 	for i, v := range runs {
 		w.put(i, v)
 	}
-	return r
+	return setRef(r)
 }
