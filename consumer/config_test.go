@@ -1,0 +1,72 @@
+package consumer
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/apiwarden/apiwarden/schemas"
+	"github.com/apiwarden/apiwarden/sink"
+)
+
+func TestConfigKeys(t *testing.T) {
+	const text = `
+kafka: {group: g}
+topics: {logs: other-logs}
+input: {preset: nginx-json, fields: {user_id: x.y}, rekey: false, max_record_bytes: 2MiB}
+state: {interval: 30s, max_bytes: 1GiB, shards: 16, max_endpoints: 100}
+shutdown_timeout: 10s
+`
+	got := DefaultConfig()
+	dec := yaml.NewDecoder(strings.NewReader(text))
+	dec.KnownFields(true)
+	if err := dec.Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	want := DefaultConfig()
+	want.Kafka.Group, want.Topics.Logs = "g", "other-logs"
+	want.Input = InputConfig{Preset: "nginx-json", Fields: map[string]string{"user_id": "x.y"}, MaxRecordBytes: 2 << 20}
+	want.State = StateConfig{Interval: schemas.Duration(30e9), MaxBytes: 1 << 30, Shards: 16, MaxEndpoints: 100}
+	want.ShutdownTimeout = schemas.Duration(10e9)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if err := got.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestConfigProblems(t *testing.T) {
+	c := DefaultConfig()
+	c.Kafka.Brokers, c.Topics.Bans = nil, ""
+	c.Input = InputConfig{Preset: "nginks", Rekey: true}
+	c.State = StateConfig{Shards: 3}
+	c.ShutdownTimeout = 0
+	err := c.Validate()
+	for _, want := range []string{
+		"kafka.brokers", "topics.bans", "input.rekey: true is not available", "input.max_record_bytes", "nginks",
+		"state.interval", "state.max_bytes", "state.shards is 3", "state.max_endpoints", "shutdown_timeout",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want a problem with %q, got %v", want, err)
+		}
+	}
+}
+
+func TestRulesThatNeedRekeyAreRefused(t *testing.T) {
+	r := newRegistry()
+	_, err := NewDetect(DefaultConfig(), Deps{
+		Program: program(t, `
+version: 1
+rules:
+  - {id: a, type: usage, threshold: 3, window: 1h}
+  - {id: b, type: usage, threshold: 3, window: 1h, key: user_id}
+`), Log: zap.NewNop(), Metrics: NewMetrics(r), Sink: sink.NewMetrics(r),
+	})
+	if err == nil || !strings.HasSuffix(err.Error(), "need input.rekey, which is not available in this release: b") {
+		t.Errorf("got %v", err)
+	}
+}
