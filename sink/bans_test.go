@@ -92,7 +92,7 @@ func brief(t *testing.T, value string) string {
 	if err := schemas.DecodeBan([]byte(value), &b); err != nil {
 		t.Fatal(err)
 	}
-	left := b.ExpiresAt.Time().Sub(time.Now()).Round(time.Second)
+	left := time.Until(b.ExpiresAt.Time()).Round(time.Second)
 	return fmt.Sprint(b.Action, " ", b.RuleIDs, " ", left)
 }
 

@@ -99,12 +99,12 @@ func TestAuthenticationAtKafka(t *testing.T) {
 
 func TestTLSAtKafka(t *testing.T) {
 	addr, ca := dev.KafkaTLS(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
 	for file, want := range map[string]string{ca: "", "": "kafka.tls.ca"} {
 		c := DefaultKafkaConfig()
 		c.Brokers = []string{addr}
 		c.TLS = TLSConfig{Enabled: true, CA: file}
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		defer cancel()
 		cl, err := Connect(ctx, c, quiet())
 		if err == nil {
 			cl.Close()
