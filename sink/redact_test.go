@@ -133,7 +133,7 @@ func TestBatchOwnsItsBytes(t *testing.T) {
 	record := []byte("GET")
 	ev := schemas.Event{Method: record, ClientIP: netip.MustParseAddr("192.0.2.7")}
 	b.Add(&ev, schemas.Position{}, 0, nil, nil)
-	copy(record, "XXX")
+	copy(record, "???")
 	if got := b.textOf(0, textMethod); got != "GET" {
 		t.Errorf("method = %q after the record was reused, want GET", got)
 	}
