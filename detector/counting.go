@@ -55,6 +55,9 @@ func oldest(log []uint64, o *occurrence, lane uint, s span, base int64) int64 {
 // bannedLanes is the banned of kinds that count in the log.
 func bannedLanes(_ *Engine, rec record, r *rule) {
 	for _, lane := range [2]uint{r.bit, r.matching} {
+		if !rec.has(lane) {
+			continue // a ratio of which nothing has matched yet
+		}
 		cell := &rec[rec.cell(lane)]
 		c := laneCell(*cell)
 		if !r.ResetOnBan {

@@ -173,17 +173,16 @@ func (e *Engine) judge(o *observed) Outcome {
 // count lets the rules of one bundle count the event.
 func (e *Engine) count(s *step, who subject, o *observed) {
 	lanes := s.lanes
-	cells := uint32(0)
+	cells := uint32(lanes)
 	e.active = e.active[:0]
 	for _, r := range s.static {
-		cells |= r.cellsOf()
 		e.active = append(e.active, sighting{rule: r})
 	}
 	for _, r := range s.dynamic {
 		seen, matched, value := e.sees(r, o)
 		if counts := r.lanesOf(matched); seen && (counts != 0 || r.kind.extras > 0) {
 			lanes |= counts
-			cells |= r.cellsOf()
+			cells |= r.cellsOf(counts)
 			e.active = append(e.active, sighting{rule: r, value: value})
 		}
 	}

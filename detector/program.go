@@ -56,8 +56,14 @@ func (r *rule) lanesOf(matched bool) uint16 {
 	return 0
 }
 
-// cellsOf gives the cells that the rule needs, as bits of a record's present.
-func (r *rule) cellsOf() uint32 { return 1<<r.bit | 1<<r.matching }
+// cellsOf gives the cells that an event takes which the rule sees, as bits of a
+// record's present: those of its lanes, or the rule's extra.
+func (r *rule) cellsOf(lanes uint16) uint32 {
+	if r.kind.extras > 0 {
+		return 1 << r.bit
+	}
+	return uint32(lanes)
+}
 
 // lane is one bit of a bundle's log.
 type lane struct {

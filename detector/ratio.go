@@ -7,10 +7,15 @@ var ratio = kind{lanes: 2, observe: observeRatio, banned: bannedLanes}
 
 func observeRatio(_ *Engine, o *occurrence, r *rule) finding {
 	log, base := o.rec.log(), o.rec.base()
-	seenAt, matchAt := o.rec.cell(r.bit), o.rec.cell(r.matching)
-	seenCell, matchCell := laneCell(o.rec[seenAt]), laneCell(o.rec[matchAt])
-	seen, matching := seenCell.count(), matchCell.count()
-	seenFrom, matchFrom := seenCell.cursor(), matchCell.cursor()
+	seenAt := o.rec.cell(r.bit)
+	seenCell := laneCell(o.rec[seenAt])
+	seen, seenFrom := seenCell.count(), seenCell.cursor()
+	matching, matchFrom, matchAt := 0, 0, -1 // no cell before something has matched
+	if o.rec.has(r.matching) {
+		matchAt = o.rec.cell(r.matching)
+		cell := laneCell(o.rec[matchAt])
+		matching, matchFrom = cell.count(), cell.cursor()
+	}
 	if o.last {
 		seen++
 		matching += int(log[o.at] >> r.matching & 1)
@@ -33,7 +38,9 @@ func observeRatio(_ *Engine, o *occurrence, r *rule) finding {
 	}
 	fire, next := state.judge(over, inOrder, r.Every)
 	o.rec[seenAt] = makeCell(seen, seenFrom, next)
-	o.rec[matchAt] = makeCell(matching, matchFrom, armed)
+	if matchAt >= 0 {
+		o.rec[matchAt] = makeCell(matching, matchFrom, armed)
+	}
 	if !fire {
 		return finding{}
 	}

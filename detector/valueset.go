@@ -99,9 +99,10 @@ func (w smallSet) observe(hash uint64, t, wm int64, s span) (count int, full boo
 	return count, false
 }
 
-// newSmallSet makes an empty set with room for one run.
+// newSmallSet makes an empty set with room for two runs. Beginning with one would
+// leave a block behind for each client that comes back.
 func (a *arena) newSmallSet() setRef {
-	r, class := a.alloc(1 + smallRun)
+	r, class := a.alloc(1 + 2*smallRun)
 	a.at(r)[0] = uint64(class) << 32
 	return setRef(r)
 }
@@ -154,7 +155,7 @@ func (a *arena) rebuilt(old setRef, runs []run, want, needed int, lo int64) setR
 		tableSet(a.at(r)).build(runs, log, class)
 		return setRef(r) | setRef(log)<<32
 	}
-	capacity := 1
+	capacity := 2
 	for capacity < want {
 		capacity *= 2
 	}
