@@ -23,6 +23,7 @@ type Decoder struct {
 	line    func(d *Decoder, line []byte, ev *Event) *BadRecord // of a preset of text lines
 	shape   *shape                                              // nil: our own names and nothing else
 	scan    scanner
+	follow  followers
 	scratch []byte // what had to be written anew, such as strings with escapes
 
 	// Of the record at hand.
@@ -125,35 +126,52 @@ func (d *Decoder) ownShape(ev *Event) int {
 	if i = skipBlanks(b, i+1); i < len(b) && b[i] == '}' {
 		return end(b, i+1)
 	}
+	last := fieldNone
 	for {
-		name, escaped, next := d.scan.key(i)
-		if next < 0 {
-			return next
+		var name []byte
+		f, next := d.follow.next(b, i, last)
+		switch {
+		case f == fieldNone:
+			if f, name, next = d.ownKey(i); next < 0 {
+				return next
+			}
+			d.follow[last] = f
+		case next < len(b) && b[next] <= ' ':
+			next = skipBlanks(b, next)
 		}
 		v, next := d.scan.value(next, 1)
 		if next < 0 {
 			return next
 		}
-		if escaped {
-			name = d.unescape(name)
-		}
-		if f := fieldOf(name); f != fieldNone {
+		if f != fieldNone {
 			d.set(ev, f, v)
 		} else {
 			ev.Extra = append(ev.Extra, Member{Key: name, Value: v.raw})
 		}
+		last = f
 		if next < len(b) && b[next] <= ' ' {
 			next = skipBlanks(b, next)
 		}
 		switch {
 		case next < len(b) && b[next] == ',':
-			i = skipBlanks(b, next+1)
+			if i = next + 1; i < len(b) && b[i] <= ' ' {
+				i = skipBlanks(b, i)
+			}
 		case next < len(b) && b[next] == '}':
 			return end(b, next+1)
 		default:
 			return ^next
 		}
 	}
+}
+
+// ownKey reads a name and the colon behind it and says which field it is.
+func (d *Decoder) ownKey(i int) (f field, name []byte, next int) {
+	name, escaped, next := d.scan.key(i)
+	if next >= 0 && escaped {
+		name = d.unescape(name)
+	}
+	return fieldOf(name), name, next
 }
 
 // end checks that only white space follows the record's object.

@@ -1,0 +1,62 @@
+package schemas
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+// benchRecord is a record as gateways of our users write it: 304 bytes, 12 fields.
+func benchRecord() []byte {
+	return []byte(`{"timestamp":"2026-01-01T00:00:00.500000Z","client_ip":"198.51.100.7","method":"GET","path":"/api/products/12345",` +
+		`"status":200,"latency_ms":12.5,"bytes":20480,"user_agent":"Mozilla/5.0 (X11; Linux x86_64)","user_id":"u-1234567",` +
+		`"service":"catalog","host":"api.example.com","route":"/api/products/{id}"}`)
+}
+
+func BenchmarkDecode(b *testing.B) {
+	in := benchRecord()
+	d := newDecoder(b, Options{})
+	var ev Event
+	b.ReportAllocs()
+	b.SetBytes(int64(len(in)))
+	for b.Loop() {
+		if err := d.Decode(in, &ev); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkDecodeMixed decodes records that differ as those of a gateway do, so that
+// what is cheap for one record again and again does not pass for speed.
+func BenchmarkDecodeMixed(b *testing.B) {
+	records := mixedRecords(1024)
+	d := newDecoder(b, Options{})
+	var ev Event
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if err := d.Decode(records[i%len(records)], &ev); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// mixedRecords makes n records 3 ms apart; some lack a user or have a query.
+func mixedRecords(n int) [][]byte {
+	r := rand.New(rand.NewPCG(1, 2))
+	records := make([][]byte, n)
+	for i := range records {
+		query, user := "", ""
+		if r.IntN(4) == 0 {
+			query = fmt.Sprintf(`"query":"page=%d",`, r.IntN(1000))
+		}
+		if r.IntN(3) > 0 {
+			user = fmt.Sprintf(`"user_id":"u-%d",`, r.IntN(1_000_000))
+		}
+		records[i] = fmt.Appendf(nil, `{"timestamp":"2026-01-01T00:00:%02d.%03d000Z","client_ip":"%d.%d.%d.%d","method":"%s","path":"/api/products/%d",%s`+
+			`"status":%d,"latency_ms":%d.%d,"bytes":%d,"user_agent":"Mozilla/5.0 (X11; %s)",%s"service":"catalog","host":"api.example.com","route":"/api/products/{id}"}`,
+			i*3/1000, i*3%1000, 1+r.IntN(223), r.IntN(256), r.IntN(256), r.IntN(256), []string{"GET", "GET", "POST", "DELETE"}[r.IntN(4)], r.IntN(1_000_000), query,
+			[]int{200, 200, 404, 500}[r.IntN(4)], r.IntN(300), r.IntN(10), r.IntN(100_000), strings.Repeat("x86_64 ", r.IntN(10)), user)
+	}
+	return records
+}
