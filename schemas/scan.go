@@ -40,7 +40,7 @@ type textFlags uint8
 
 const (
 	flagEscape textFlags = 1 << iota // a backslash
-	flagHigh                         // a byte from 0x80 on: UTF-8 remains to be checked
+	flagHigh                         // a byte from 0x80 on, there or right behind: UTF-8 remains to be checked
 )
 
 const (
@@ -50,58 +50,53 @@ const (
 
 // skipString reads a string from the byte after its opening quote and gives the
 // index of its closing quote.
-//
-// Eight bytes at a time (Mycroft's test, see Warren, Hacker's Delight, 6-1): of the
-// bytes that end plain text the first one is found exactly; a borrow can mark only
-// bytes after it.
 func skipString(b []byte, i int) (int, textFlags) {
 	var flags textFlags
-	var high uint64
 	for {
-		var c byte
-		for {
-			if i+8 > len(b) {
-				if i >= len(b) {
-					return ^len(b), flags
-				}
-				c = b[i]
-				if c == '"' || c == '\\' || c < 0x20 {
-					break
-				}
-				high |= uint64(c)
-				i++
-				continue
-			}
-			w := binary.LittleEndian.Uint64(b[i:])
-			quote := w ^ eachByte*'"'
-			slash := w ^ eachByte*'\\'
-			stop := ((w-eachByte*0x20)&^w | (quote-eachByte)&^quote | (slash-eachByte)&^slash) & highBits
-			if stop == 0 {
-				high |= w
-				i += 8
-				continue
-			}
-			n := bits.TrailingZeros64(stop) >> 3
-			high |= w & (1<<(8*uint(n)) - 1)
-			i += n
-			c = b[i]
-			break
+		end, high := skipPlain(b, i)
+		if high&highBits != 0 {
+			flags |= flagHigh
 		}
-		switch c {
+		if end >= len(b) {
+			return ^len(b), flags
+		}
+		switch b[end] {
 		case '"':
-			if high&highBits != 0 {
-				flags |= flagHigh
-			}
-			return i, flags
+			return end, flags
 		case '\\':
 			flags |= flagEscape
-			if i = skipEscape(b, i); i < 0 {
+			if i = skipEscape(b, end); i < 0 {
 				return i, flags
 			}
 		default:
-			return ^i, flags
+			return ^end, flags
 		}
 	}
+}
+
+// skipPlain gives the index of the first byte from i on that ends plain text: a
+// quote, a backslash or a control character. A byte from 0x80 on that it met shows
+// in high, perhaps also one of the seven bytes behind that index.
+//
+// Eight bytes at a time (Mycroft's test, see Warren, Hacker's Delight, 6-1): of the
+// bytes that end plain text the first one is found exactly; a borrow can mark only
+// bytes after it. With bit 1 flipped the quote, 0x22, stands right behind the control
+// characters, so that one comparison finds both.
+func skipPlain(b []byte, i int) (end int, high uint64) {
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		high |= w
+		quote := w ^ eachByte*2
+		slash := w ^ eachByte*'\\'
+		stop := ((quote-eachByte*0x21)&^quote | (slash-eachByte)&^slash) & highBits
+		if stop != 0 {
+			return i + bits.TrailingZeros64(stop)>>3, high
+		}
+	}
+	for ; i < len(b) && b[i] >= ' ' && b[i] != '"' && b[i] != '\\'; i++ {
+		high |= uint64(b[i])
+	}
+	return i, high
 }
 
 // skipEscape reads an escape from its backslash.
