@@ -126,7 +126,7 @@ func (b *bans) bytes() int64 { return int64(len(b.subjects))*320 + int64(len(b.e
 // banFor gives how long a ban by r at t lasts, and the how-manyth of the subject it is.
 func (s *enforcement) banFor(r *rule, t int64, e *Escalation) (duration int64, nth int) {
 	switch {
-	case s.ban.active(t):
+	case s.ban.active(t) && s.ban.since <= t:
 		nth = max(1, s.bans)
 	case e != nil && s.bans > 0 && t-s.lastEnd > e.Decay:
 		nth = 1
@@ -137,7 +137,7 @@ func (s *enforcement) banFor(r *rule, t int64, e *Escalation) (duration int64, n
 		return r.BanFor, nth
 	}
 	longer := float64(r.BanFor) * math.Pow(e.Factor, float64(nth-1))
-	return int64(min(longer, float64(e.Max))), nth
+	return int64(math.Round(min(longer, float64(e.Max)))), nth
 }
 
 // under adds a ban's event times.

@@ -128,6 +128,15 @@ rules:
 			[]string{"a@1 ban", "a@3 ban"},
 			[]string{"@1 198.51.100.7 ban a until 11", "@3 198.51.100.7 end", "@3 198.51.100.7 ban a until 22"},
 		},
+		"the third ban of a ladder is not cut to the µs below": {
+			"escalation: {factor: 1.7, max: 1h, decay: 1h}\nrules: [{id: a, type: usage, threshold: 1, window: 2s, action: ban, ban_for: 10s}]",
+			[]at{{t: 0}, {t: 1}, {t: 20}, {t: 21}, {t: 50}, {t: 51}},
+			[]string{"a@1 ban", "a@3 ban", "a@5 ban"},
+			[]string{
+				"@1 198.51.100.7 ban a until 11", "@2 198.51.100.7 end", "@3 198.51.100.7 ban a until 38",
+				"@4 198.51.100.7 end", "@5 198.51.100.7 ban a until 79.9",
+			},
+		},
 		"a rule keyed by a user": {
 			"rules: [{id: a, type: usage, threshold: 1, window: 100s, action: ban, key: user_id}]",
 			[]at{{t: 0, user: "u1"}, {t: 1, user: "u2", from: "192.0.2.9"}, {t: 2, user: "u1", from: "192.0.2.9"}, {t: 3}},
@@ -144,6 +153,69 @@ rules:
 				t.Errorf("changes, want (-), got (+):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A late ban is a step of the ladder like any other: rule b's, at 31 s, is the
+// subject's second and lasts twice as long, a's next one the third.
+func TestLateBanEscalates(t *testing.T) {
+	e := NewEngine(mustLoad(t, `version: 1
+lateness: 1h
+escalation: {factor: 2, max: 1h, decay: 1h}
+rules:
+- {id: a, type: usage, threshold: 1, window: 5s, action: ban, ban_for: 10s, endpoint: GET /a}
+- {id: b, type: usage, threshold: 1, window: 5s, action: ban, ban_for: 10s, endpoint: GET /b}
+`), Options{Topic: "t", File: true})
+	var ends []float64
+	for i, ev := range []struct {
+		t    int64
+		path string
+	}{{50, "/a"}, {51, "/a"}, {30, "/b"}, {31, "/b"}, {100, "/a"}, {101, "/a"}} {
+		e.Observe(&schemas.Event{
+			Time: origin + ev.t*1e6, HasTime: true, ClientIP: netip.MustParseAddr("198.51.100.7"), Status: 200,
+			Method: []byte("GET"), Path: []byte(ev.path),
+		}, Record{Offset: int64(i)})
+		verdicts, _ := e.Take()
+		for _, v := range verdicts {
+			ends = append(ends, float64(int64(*v.ExpiresAt)-origin)/1e6)
+		}
+	}
+	if diff := cmp.Diff([]float64{61, 51, 141}, ends); diff != "" {
+		t.Errorf("ends of the bans, want (-), got (+):\n%s", diff)
+	}
+}
+
+// A client that comes back after each ban is banned with an exact count each time,
+// and its counts do not end with the years.
+func TestRenewedBansCountExactly(t *testing.T) {
+	e := NewEngine(mustLoad(t, `version: 1
+rules:
+- {id: usage, type: usage, threshold: 3, window: 24h, action: ban, ban_for: 60s}
+- {id: yearly, type: usage, threshold: 1, window: 1000d, emit: every}
+`), Options{Topic: "t", File: true})
+	count := func(t0 int64, rule string) (n int64) {
+		e.Observe(&schemas.Event{
+			Time: t0, HasTime: true, ClientIP: netip.MustParseAddr("198.51.100.7"), Status: 200, Method: []byte("GET"), Path: []byte("/a"),
+		}, Record{})
+		verdicts, _ := e.Take()
+		for _, v := range verdicts {
+			if v.RuleID == rule {
+				n = v.Count
+			}
+		}
+		return n
+	}
+	for i := range int64(600) {
+		if n := count(origin+i*70e6, "usage"); i >= 3 && n != i+1 {
+			t.Fatalf("event %d: count %d", i, n)
+		}
+	}
+	const year = int64(364*24*3600) * 1e6
+	for i := range int64(40) {
+		n := count(origin+(i+1)*year, "yearly")
+		if want := min(i+1, 3); i > 2 && n < 2 {
+			t.Errorf("year %d: count %d, the window holds %d", i, n, want)
+		}
 	}
 }
 

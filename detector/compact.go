@@ -138,3 +138,16 @@ func (e *Engine) makeRoom(b *bundle, r ref) ref {
 	}
 	return r
 }
+
+// rebase moves the beginning of a log's time up, where an event is too far from it
+// for the bits of an entry. Once the log is compacted nothing in it is older than
+// the longest window.
+func (e *Engine) rebase(b *bundle, r record) {
+	e.compact(b, r)
+	base := max(r.base(), e.clock.watermark()-e.program.longest)
+	by := limit(base, r.base())
+	for i := range r.log() {
+		r.log()[i] -= by
+	}
+	r[recBase] = uint64(base)
+}

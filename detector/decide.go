@@ -55,7 +55,7 @@ var (
 // bannable says whether a rule may ban or throttle a subject: not loopback, not a
 // trusted proxy, nothing that overlaps an exempt range.
 func (e *Engine) bannable(r *rule, who subject, client netip.Addr) bool {
-	if who.field != "" {
+	if who.field != nil {
 		return true
 	}
 	id := e.program.Identity()

@@ -40,14 +40,13 @@ func (v run) extended(t, watermark int64, s span) (next run, split bool) {
 func observeDistinct(e *Engine, o *occurrence, r *rule) finding {
 	at := o.rec.cell(r.bit)
 	set, state := setRef(o.rec[at]&setMask), laneCell(o.rec[at]).edge()
-	needed := int(r.Threshold) + 1
 	wm := e.clock.watermark()
 	var count int
 	inOrder := set == 0 || o.newest || o.time >= e.arena.newestValue(set)
 	if inOrder {
-		set, count = e.observeValue(set, o.value, o.time, wm, r.span, needed)
+		set, count = e.observeValue(set, o.value, o.time, wm, r)
 	} else {
-		set, count = e.observeLateValue(set, o.value, o.time, wm, r.span, needed)
+		set, count = e.observeLateValue(set, o.value, o.time, wm, r)
 	}
 	fire, next := state.judge(int64(count) > r.Threshold, inOrder, r.Every)
 	o.rec[at] = uint64(set) | uint64(next)<<edgeAt
@@ -65,8 +64,10 @@ func observeDistinct(e *Engine, o *occurrence, r *rule) finding {
 
 // observeValue adds an occurrence that is the set's newest and gives the set's
 // place and the number of values in the window that ends with it. Where the set
-// holds too few runs for a verdict the number is only known to be below needed.
-func (e *Engine) observeValue(set setRef, hash uint64, t, wm int64, s span, needed int) (setRef, int) {
+// holds too few runs for a verdict the number is only known not to be over the
+// threshold.
+func (e *Engine) observeValue(set setRef, hash uint64, t, wm int64, r *rule) (setRef, int) {
+	s := r.span
 	if set == 0 {
 		set = e.arena.newSmallSet()
 	}
@@ -76,7 +77,7 @@ func (e *Engine) observeValue(set setRef, hash uint64, t, wm int64, s span, need
 		var full bool
 		switch {
 		case set.table() > 0:
-			full = tableSet(words).observe(hash, t, wm, s, set.table(), needed-1)
+			full = tableSet(words).observe(hash, t, wm, s, set.table(), int(r.Threshold))
 		case smallSet(words).isLarge():
 			count, full = largeSet(words).observe(hash, t, wm, s)
 		default:
@@ -85,15 +86,16 @@ func (e *Engine) observeValue(set setRef, hash uint64, t, wm int64, s span, need
 		if !full {
 			return set, count
 		}
-		runs := thinRuns(e.arena.runs(e.runs[:0], set), wm, s, needed)
-		set = e.arena.rebuilt(set, runs, len(runs)+1, needed, t-int64(s))
+		runs := thinRuns(e.arena.runs(e.runs[:0], set), wm, s, r.needed())
+		set = e.arena.rebuilt(set, runs, len(runs)+1, int(r.Threshold), t-int64(s))
 		e.runs = runs
 	}
 }
 
 // observeLateValue adds an occurrence older than the set's newest and gives the
 // largest number of values over the windows that contain it.
-func (e *Engine) observeLateValue(set setRef, hash uint64, t, wm int64, s span, needed int) (setRef, int) {
+func (e *Engine) observeLateValue(set setRef, hash uint64, t, wm int64, r *rule) (setRef, int) {
+	s := r.span
 	runs := e.arena.runs(e.runs[:0], set)
 	newest := int64(0)
 	for _, v := range runs {
@@ -101,10 +103,10 @@ func (e *Engine) observeLateValue(set setRef, hash uint64, t, wm int64, s span, 
 	}
 	runs = withLate(runs, hash, t, s)
 	count := e.peakValues(runs, moment{t, hash}, s)
-	if len(runs) > 4*needed+64 {
-		runs = thinRuns(runs, wm, s, needed)
+	if len(runs) > 4*r.needed()+64 {
+		runs = thinRuns(runs, wm, s, r.needed())
 	}
-	set = e.arena.rebuilt(set, runs, len(runs), needed, newest-int64(s))
+	set = e.arena.rebuilt(set, runs, len(runs), int(r.Threshold), newest-int64(s))
 	e.runs = runs
 	return set, count
 }

@@ -151,9 +151,9 @@ func (e *Engine) judge(o *observed) Outcome {
 	for i := range plan.steps {
 		step := &plan.steps[i]
 		who, under := address, banned
-		if step.bundle.key != "" {
+		if step.bundle.field != nil {
 			var ok bool
-			if who, ok = e.keyed(step.bundle.key, o); !ok {
+			if who, ok = e.keyed(step.bundle.field, o); !ok {
 				continue
 			}
 			under = e.bans.covers(who.key, o.time)
@@ -194,6 +194,9 @@ func (e *Engine) count(s *step, who subject, o *observed) {
 	occ := &e.occurrence
 	*occ = occurrence{rec: rec, time: o.time, newest: o.time >= rec.newest()}
 	if lanes != 0 {
+		if o.time-rec.base() > maxOffset {
+			e.rebase(s.bundle, rec)
+		}
 		occ.at = rec.add(o.time, lanes)
 		occ.last = occ.at == rec.n()-1
 	}

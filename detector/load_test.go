@@ -50,7 +50,6 @@ func TestRefusedRules(t *testing.T) {
 		{usage + "window: 1:30", "window", 6},
 		{usage + "action: ban\nban_for: -1h", "ban_for", 7},
 		{usage + "action: ban\nban_for: 0", "ban_for", 7},
-		{usage + "action: ban\nthrottle_for: 1h", "throttle_for is for action: throttle", 7},
 		{usage + "action: throttle\nthrottle_for: 0s", "throttle_for", 7},
 		{usage + "action: BAN", "small letters: ban", 6},
 		{usage + "action: baan", "did you mean ban?", 6},
@@ -105,7 +104,8 @@ func TestRefusedRules(t *testing.T) {
 		{usage + "message: [a]", "message must be text", 6},
 		{usage + "tags: gaming", "tags must be a list", 6},
 		{usage + "? [a]\n: b", "a key must be a word", 6},
-		{usage + "<<: {a: b}", "merge keys", 6},
+		{usage + "<<: {a: b}", "unknown key a", 6},
+		{usage + "<<: b", "a merge key (<<) takes", 6},
 
 		{"id: r\ntype: frequency\nmax_frequency: 1\nthreshold: 5", "give one of them", 5},
 		{"id: r\ntype: frequency\nmax_frequency: -1", "more than 0", 5},
@@ -501,5 +501,28 @@ func TestWhatCannotBeRead(t *testing.T) {
 		if _, ok := err.(*Refusal); !ok || !strings.Contains(err.Error(), mention) {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+}
+
+// YAML's merge keys share what rules have in common; the rule's own keys win.
+func TestMergeKeys(t *testing.T) {
+	set, err := readRules("rules.yaml", []byte(`version: 1
+rules:
+  - &base {id: a, type: usage, threshold: 3, window: 10s, action: ban}
+  - {<<: *base, id: b, threshold: 4}
+  - {id: c, <<: [{window: 20s}, *base]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []Rule{
+		{ID: "a", Threshold: 3, Window: 10e6}, {ID: "b", Threshold: 4, Window: 10e6}, {ID: "c", Threshold: 3, Window: 20e6},
+	} {
+		if r := set.Rules[i]; r.ID != want.ID || r.Threshold != want.Threshold || r.Window != want.Window || r.Action != schemas.ActionBan {
+			t.Errorf("rule %d: %+v", i, r)
+		}
+	}
+	if _, err := readRules("rules.yaml", []byte("version: 1\nrules: [&a {<<: [*a, *a], id: x, type: usage, threshold: 1}]\n")); err == nil {
+		t.Error("an anchor that merges itself is accepted")
 	}
 }

@@ -37,10 +37,25 @@ type rule struct {
 type bundle struct {
 	index   int
 	key     string   // the event field that is the subject; "" is the address
+	field   *Field   // the same; nil is the address
 	groupBy []string // what counts alone, besides the subject
 	reset   *rule    // set where the bundle is that of a grouped rule with reset_on_ban
 	lanes   []lane
 	extras  []*rule
+}
+
+// renewals is how many more events than it takes to fire are kept where a rule bans:
+// so many bans may follow each other inside one window with an exact count in each
+// verdict. The bans themselves keep the events few.
+const renewals = 4096
+
+// needed says how many of the newest events (distinct: values) decide. More are
+// dropped; the count then stays behind, and what is over the threshold stays so.
+func (r *rule) needed() int {
+	if r.Action == schemas.ActionBan && !r.Passive {
+		return int(r.Threshold) + 1 + renewals
+	}
+	return int(r.Threshold) + 1
 }
 
 // lanesOf gives the lanes that count an event which the rule sees.
@@ -93,7 +108,7 @@ func Compile(set *Ruleset) (*Program, error) {
 		}
 		if r.Window > maxWindow {
 			problems = append(problems, Problem{File: r.File, Line: r.Line,
-				Reason: fmt.Sprintf("rule %s: window is longer than five years", r.ID)})
+				Reason: fmt.Sprintf("rule %s: window is longer than four years", r.ID)})
 		}
 		p.rules = append(p.rules, &rule{Rule: r, index: len(p.rules), span: newSpan(r.Window, r.HalfOpen)})
 		p.longest = max(p.longest, r.Window)
@@ -127,13 +142,13 @@ func (p *Program) bundle(r *rule) {
 	})
 	if i < 0 {
 		i = len(p.bundles)
-		p.bundles = append(p.bundles, &bundle{index: i, key: r.Key, groupBy: r.GroupBy, reset: reset})
+		p.bundles = append(p.bundles, &bundle{index: i, key: r.Key, field: r.KeyField, groupBy: r.GroupBy, reset: reset})
 	}
 	b := p.bundles[i]
 	r.bundle = b
 	needed := 0
 	if lanes == 1 {
-		needed = int(r.Threshold) + 1
+		needed = r.needed()
 	}
 	if extras > 0 {
 		r.bit = uint(lanesPerRecord + len(b.extras))

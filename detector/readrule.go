@@ -226,7 +226,12 @@ func (l *loader) subjectKey(m *mapping, e *entry, r *Rule) {
 	case id == fieldResponseBody || id == fieldResponseFields || id == fieldStatus || id == fieldBlocked || id == fieldTimestamp || id == fieldLatencyMS:
 		m.refuse(e.line, "key %s says nothing about who sent a request; examples: user_id, api_key_id", name)
 	default:
-		r.Key = name
+		field, err := NewField(name)
+		if err != nil {
+			m.refuse(e.line, "key: %v", err)
+			return
+		}
+		r.Key, r.KeyField = name, field
 		if id == fieldUnknown {
 			l.doubtfulNames(m, e, []string{name})
 		}
@@ -285,7 +290,7 @@ func (l *loader) together(m *mapping, r *Rule) {
 		r.ThrottleFor = r.Window
 	}
 	if e := m.find("throttle_for"); e != nil && r.Action != schemas.ActionThrottle {
-		m.refuse(e.line, "throttle_for is for action: throttle; the action is %s", r.Action)
+		m.warn(e.line, "throttle_for says nothing here: it is for action: throttle, and the action is %s", r.Action)
 	}
 }
 

@@ -24,7 +24,8 @@ const (
 	lanesPerRecord  = 16 // bits of a log entry
 	extrasPerRecord = 16
 	laneBits        = 16
-	maxWindow       = int64(5*365*24*3600) * 1e6 // µs; leaves room in 48 bits
+	maxOffset       = int64(1) << 47             // µs from base at which a log is rebased: 4.4 years
+	maxWindow       = int64(4*365*24*3600) * 1e6 // µs; leaves room below maxOffset
 )
 
 // record is the words of one record, from its first to the end of its chunk.

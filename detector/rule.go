@@ -56,6 +56,7 @@ type Rule struct {
 	ThrottleFor int64 // throttle
 
 	Key              string   // the event field that is the subject; "" is the address
+	KeyField         *Field   // the same; nil is the address
 	GroupBy          []string // what counts alone besides the subject, sorted: endpoint, host, service, user_id, api_key_id
 	Exempt           []netip.Prefix
 	Passive          bool // by the rule or by the file

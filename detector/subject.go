@@ -12,7 +12,7 @@ import (
 // subject is whom rules count for: an address or a network, or another field.
 type subject struct {
 	key   key
-	field string // the rules' key; "" is the address
+	field *Field // the rules' key; nil is the address
 }
 
 // addressKey is the key of an address: its 16 bytes.
@@ -23,19 +23,20 @@ func addressKey(a netip.Addr) key {
 
 // keyed gives the subject of rules with a key other than the address, if the event
 // has the field.
-func (e *Engine) keyed(field string, o *observed) (subject, bool) {
-	v := fieldText(o.Event, field)
-	if len(v) == 0 {
+func (e *Engine) keyed(field *Field, o *observed) (subject, bool) {
+	v, ok := field.Value(o.Event, &e.scratch)
+	if !ok || len(v) == 0 {
 		return subject{}, false
 	}
-	e.hashBuf = append(append(append(e.hashBuf[:0], field...), 0), v...)
+	e.hashBuf = append(append(append(e.hashBuf[:0], field.String()...), 0), v...)
 	return subject{key: e.digest(e.hashBuf), field: field}, true
 }
 
 // name gives a subject's scope and text.
 func (e *Engine) name(s subject, o *observed) (schemas.Scope, string) {
-	if s.field != "" {
-		return schemas.ScopeUser, string(fieldText(o.Event, s.field))
+	if s.field != nil {
+		v, _ := s.field.Value(o.Event, &e.scratch)
+		return schemas.ScopeUser, string(v)
 	}
 	id := e.program.Identity()
 	return id.Name(id.Mask(o.client))
@@ -70,7 +71,7 @@ func (e *Engine) digest(b []byte) key {
 	return key{lo, hi}
 }
 
-// fieldText gives the text of a field that rules can be keyed or grouped by.
+// fieldText gives the text of a field that rules can group by.
 func fieldText(ev *schemas.Event, field string) []byte {
 	switch field {
 	case "service":

@@ -145,11 +145,11 @@ func (a *arena) runs(dst []run, s setRef) []run {
 }
 
 // rebuilt replaces a set by one that holds the runs and has room for want of them,
-// in the form that fits: needed is how many values a verdict takes, lo where the
-// window of the newest occurrence begins.
-func (a *arena) rebuilt(old setRef, runs []run, want, needed int, lo int64) setRef {
+// in the form that fits: a verdict takes more values than threshold, and lo is where
+// the window of the newest occurrence begins.
+func (a *arena) rebuilt(old setRef, runs []run, want, threshold int, lo int64) setRef {
 	a.releaseSet(old)
-	if want > smallSize && 4*want < 3*needed {
+	if want > smallSize && 4*want < 3*threshold {
 		log := tableFor(want)
 		r, class := a.alloc(tableWords(log))
 		tableSet(a.at(r)).build(runs, log, class)

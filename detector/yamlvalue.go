@@ -39,6 +39,7 @@ func newMapping(r *report, file, what string, node *yaml.Node) (*mapping, bool) 
 		m.refuse(node.Line, "it must be a mapping of keys and values, it is %s", kindOf(body))
 		return nil, false
 	}
+	var merged []*yaml.Node
 	for i := 0; i+1 < len(body.Content); i += 2 {
 		key, value := body.Content[i], body.Content[i+1]
 		switch {
@@ -46,7 +47,7 @@ func newMapping(r *report, file, what string, node *yaml.Node) (*mapping, bool) 
 			m.refuse(key.Line, "a key must be a word, this one is %s", kindOf(key))
 			continue
 		case key.ShortTag() == "!!merge":
-			m.refuse(key.Line, "merge keys (<<) are not supported; write the keys out")
+			merged = append(merged, value)
 			continue
 		}
 		if first := m.find(key.Value); first != nil {
@@ -55,7 +56,45 @@ func newMapping(r *report, file, what string, node *yaml.Node) (*mapping, bool) 
 		}
 		m.entries = append(m.entries, entry{key: key.Value, line: key.Line, value: follow(value)})
 	}
+	merges := maxMerges
+	for _, node := range merged {
+		m.merge(node, &merges)
+	}
 	return m, true
+}
+
+// maxMerges bounds the merge keys of one mapping, so that an anchor that merges
+// itself comes to an end.
+const maxMerges = 100
+
+// merge adds the keys of a YAML merge key (<<: *anchor, or a list of them) that the
+// mapping does not have. A problem with one of them is told at the merge key's line.
+func (m *mapping) merge(node *yaml.Node, left *int) {
+	if *left--; *left < 0 {
+		if *left == -1 {
+			m.refuse(node.Line, "merge keys (<<) that lead to more than %d others", maxMerges)
+		}
+		return
+	}
+	line := node.Line
+	body := follow(node)
+	switch {
+	case body != nil && body.Kind == yaml.SequenceNode:
+		for _, item := range body.Content {
+			m.merge(item, left)
+		}
+	case body == nil || body.Kind != yaml.MappingNode:
+		m.refuse(line, "a merge key (<<) takes the alias of a mapping, this is %s", kindOf(body))
+	default:
+		for i := 0; i+1 < len(body.Content); i += 2 {
+			key, value := body.Content[i], body.Content[i+1]
+			if key.ShortTag() == "!!merge" {
+				m.merge(value, left)
+			} else if m.find(key.Value) == nil {
+				m.entries = append(m.entries, entry{key: key.Value, line: line, value: follow(value)})
+			}
+		}
+	}
 }
 
 // follow gives what an alias stands for. An alias inside its own anchor stands for
