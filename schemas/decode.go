@@ -24,6 +24,7 @@ type Decoder struct {
 	shape   *shape                                              // nil: our own names and nothing else
 	scan    scanner
 	follow  followers
+	minute  minute
 	scratch []byte // what had to be written anew, such as strings with escapes
 
 	// Of the record at hand.

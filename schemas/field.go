@@ -232,7 +232,7 @@ func (d *Decoder) timeOf(v value) (int64, bool) {
 		return parseEpoch(v.raw)
 	case kindString, kindText:
 		s := d.stringOf(v)
-		if t, ok := parseRFC3339(s); ok {
+		if t, ok := d.minute.parseRFC3339(s); ok {
 			return t, true
 		}
 		if isNumber(s) {

@@ -66,20 +66,22 @@ func parseLocal(b []byte) (t int64, zone []byte, ok bool) {
 		return 0, nil, false
 	}
 	t = int64(days)*microsPerDay + clock*microsPerSecond
-	i := 19
-	if b[i] == '.' {
-		i++
-		start := i
-		scale := int64(microsPerSecond / 10)
-		for ; i < len(b) && b[i]-'0' <= 9; i++ {
-			t += int64(b[i]-'0') * scale
-			scale /= 10
-		}
-		if i == start {
-			return 0, nil, false
-		}
+	fraction, zone, ok := parseFraction(b[19:])
+	return t + fraction, zone, ok
+}
+
+// parseFraction reads .999, which need not be there, as µs.
+func parseFraction(b []byte) (t int64, rest []byte, ok bool) {
+	if len(b) == 0 || b[0] != '.' {
+		return 0, b, true
 	}
-	return t, b[i:], true
+	i := 1
+	scale := int64(microsPerSecond / 10)
+	for ; i < len(b) && b[i]-'0' <= 9; i++ {
+		t += int64(b[i]-'0') * scale
+		scale /= 10
+	}
+	return t, b[i:], i > 1
 }
 
 // parseCommonLog reads the time of Apache's and nginx's logs,
