@@ -31,10 +31,10 @@ type InputConfig struct {
 
 // StateConfig bounds what detect holds in memory.
 type StateConfig struct {
-	Interval     schemas.Duration `yaml:"interval" doc:"every count is in a snapshot at most this old"`
-	MaxBytes     schemas.Size     `yaml:"max_bytes" doc:"memory for counts, of the whole group"`
+	Interval     schemas.Duration `yaml:"interval" doc:"every count is in a snapshot at most this old (no effect yet: this version keeps counts in memory only)"`
+	MaxBytes     schemas.Size     `yaml:"max_bytes" doc:"memory for counts, of the whole group (no effect yet: counts live as long as their windows)"`
 	Shards       int              `yaml:"shards" doc:"parts that a partition's state is split into"`
-	MaxEndpoints int              `yaml:"max_endpoints" doc:"endpoint names a partition tells apart; further ones count as one"`
+	MaxEndpoints int              `yaml:"max_endpoints" doc:"endpoint names a partition tells apart; further ones count as one (no effect yet)"`
 }
 
 // DefaultConfig is what an empty configuration file means.

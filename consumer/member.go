@@ -20,6 +20,8 @@ const (
 	maxPoll = 16_384
 	// pollWait is how long a turn without records may take.
 	pollWait = time.Second
+	// closePatience is how long a client that has left its group may take to close.
+	closePatience = time.Second
 	// maxBatch is what a batch of records may decompress to. One that goes beyond is
 	// not read.
 	maxBatch = 128 << 20
@@ -38,6 +40,7 @@ type member struct {
 	log     *zap.Logger
 	lasting context.Context // outlives the request to stop, to finish and commit
 	failed  sink.Seldom
+	cut     context.CancelFunc // ends what cl is still asking for
 }
 
 // join becomes a member; callbacks are options that kgo.OnPartitions... give.
@@ -68,7 +71,12 @@ func (m *member) join(ctx context.Context, group string, topics []string, callba
 		kgo.MaxConcurrentFetches(16),
 		kgo.MaxDecompressBatchBytes(maxBatch),
 	}, callbacks...)
-	m.cl, err = sink.Connect(ctx, m.cfg.Kafka, m.log, append(opts, m.deps.Kafka...)...)
+	asking, cut := context.WithCancel(context.WithoutCancel(ctx))
+	m.cut = cut
+	opts = append(append(opts, kgo.WithContext(asking)), m.deps.Kafka...)
+	if m.cl, err = sink.Connect(ctx, m.cfg.Kafka, m.log, opts...); err != nil {
+		cut()
+	}
 	return err
 }
 
@@ -88,6 +96,10 @@ func (m *member) leave() {
 	if err := m.cl.LeaveGroupContext(ctx); err != nil {
 		m.log.Warn("leaving the group was not answered: its partitions are free when the session times out", zap.Error(err))
 	}
+	// A join that the group has not answered keeps Close waiting: the group answers
+	// once a member that crashed has timed out, which may be long after our own end.
+	defer m.cut()
+	defer time.AfterFunc(closePatience, m.cut).Stop()
 	m.cl.Close()
 }
 

@@ -66,7 +66,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 		Subjects:      gauge("apiwarden_detector_subjects", "Subjects (and groups of rules with group_by) that have counts in memory."),
 		StateBytes:    gauge("apiwarden_detector_state_bytes", "Memory held for counts."),
-		Evicted:       counter("apiwarden_detector_evicted_total", "Counts dropped to stay under state.max_bytes while they still mattered."),
+		Evicted:       counter("apiwarden_detector_evicted_total", "Counts dropped to stay under state.max_bytes while they still mattered; always 0 in this version, which does not bound them."),
 		Late:          counter("apiwarden_detector_late_events_total", "Events too late to be counted."),
 		NotEvaluated:  counter("apiwarden_detector_not_evaluated_total", "Events that a body pattern could not see because they have no body, by rule and event."),
 		Unreadable:    counter("apiwarden_detector_unreadable_bodies_total", "Bodies that are cut or no JSON where a pattern wanted JSON, by rule and event."),

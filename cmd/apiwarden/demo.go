@@ -62,7 +62,7 @@ consumer group and a database of its own.`,
 	f.Float64Var(&o.rate, "rate", 2000, "live events a second")
 	f.Uint64Var(&o.seed, "seed", 1, "what the traffic is made of: the same seed, the same clients and attacks")
 	f.StringVar(&o.http, "http", "127.0.0.1:8080", "address of health and metrics; another port where this one is taken and not asked for")
-	f.StringVar(&o.keys, "keys", "", "keys file, needed where --http is no loopback address")
+	f.StringVar(&o.keys, "keys", "", "keys file of the HTTP API (accepted, and not used by this version)")
 	f.StringVar(&o.summary, "summary", "", "file to write the reckoning to, as JSON")
 	f.StringSliceVar(&o.brokers, "brokers", nil, "Kafka brokers to use instead of the embedded one")
 	f.StringVar(&o.clickhouse, "clickhouse", "", "ClickHouse server (host:port) to use instead of the embedded engine")

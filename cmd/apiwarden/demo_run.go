@@ -54,7 +54,6 @@ func (d *demo) open(ctx context.Context) error {
 	cfg := DefaultConfig()
 	cfg.Rules = "deploy/rules"
 	cfg.Kafka.Partitions = 6
-	cfg.HTTP.KeysFile = d.o.keys
 	cfg.HTTP.Listen = d.o.http
 	if err := cfg.HTTP.Validate(); err != nil {
 		return refuse("demo: --http: %v", err)

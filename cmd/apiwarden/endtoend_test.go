@@ -154,3 +154,20 @@ rules:
 		t.Errorf("%d verdicts for %d events over the threshold", n, crossings)
 	}
 }
+
+// TestStopWhileTheGroupWaits stops a process that has asked to join its group and
+// has no answer, because a member that crashed has not timed out yet.
+func TestStopWhileTheGroupWaits(t *testing.T) {
+	s := startSite(t, "version: 1\nrules: [{id: usage, type: usage, threshold: 1}]\n", "", 1)
+	if err := s.process.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.process.Wait()
+	s.start()
+	time.Sleep(3 * time.Second)
+	asked := time.Now()
+	s.stop() // which wants exit status 0
+	if took := time.Since(asked); took > 15*time.Second {
+		t.Errorf("stopping took %v", took)
+	}
+}

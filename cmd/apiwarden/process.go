@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -82,6 +84,9 @@ func (p *process) run(ctx context.Context) error {
 // listener, which it closes, until the last part has stopped.
 func (p *process) runOn(ctx context.Context, listener net.Listener) error {
 	p.announce(listener.Addr())
+	// SIGHUP asks services to read their rules again. This one does not yet, and must
+	// not end without committing because it was asked.
+	signal.Ignore(syscall.SIGHUP)
 
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	var server errgroup.Group

@@ -30,6 +30,7 @@ type site struct {
 	clickhouse string
 	kafka      *kgo.Client
 	http       string
+	config     string
 	process    *exec.Cmd
 	log        *bytes.Buffer
 }
@@ -53,7 +54,7 @@ func startSite(t *testing.T, rules, preset string, partitions int) *site {
 		return file
 	}
 	write("rules.yaml", rules)
-	config := write("apiwarden.yaml", fmt.Sprintf(`
+	s.config = write("apiwarden.yaml", fmt.Sprintf(`
 kafka: {brokers: [%q], group: %[2]s, partitions: %d}
 topics: {logs: %[2]s-logs, verdicts: %[2]s-verdicts, bans: %[2]s-bans, dlq: %[2]s-dlq, state: %[2]s-state,
   control: %[2]s-control, endpoint_stats: %[2]s-stats, events: %[2]s-events}
@@ -67,11 +68,7 @@ http: {listen: %s}
 		t.Fatal(err)
 	}
 	t.Cleanup(s.kafka.Close)
-	s.process = exec.Command(builtBinary(t), "run", "--config", config)
-	s.process.Stdout, s.process.Stderr = s.log, s.log
-	if err := s.process.Start(); err != nil {
-		t.Fatal(err)
-	}
+	s.start()
 	t.Cleanup(s.stop)
 	s.eventually("ready", func() bool {
 		resp, err := http.Get("http://" + s.http + "/readyz")
@@ -82,6 +79,16 @@ http: {listen: %s}
 		return resp.StatusCode == http.StatusOK
 	})
 	return s
+}
+
+// start starts the process, for the first time or again.
+func (s *site) start() {
+	s.t.Helper()
+	s.process = exec.Command(builtBinary(s.t), "run", "--config", s.config)
+	s.process.Stdout, s.process.Stderr = s.log, s.log
+	if err := s.process.Start(); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func freeAddress(t *testing.T) string {
