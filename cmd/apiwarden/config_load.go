@@ -44,10 +44,9 @@ func loadConfig(src configSource) (cfg Config, warnings []string, err error) {
 	}
 	env, warnings, problems := readEnvironment(src.environ, keys)
 	problems = append(file.problems, problems...)
-	if len(problems) > 0 {
-		return cfg, warnings, &refusal{lines: problems}
-	}
 
+	// What could be read is checked although something else could not: the default
+	// stands in for that, and whoever mends the file learns everything at once.
 	k := koanf.New(".")
 	for _, l := range []layer{file.values, env, src.flags} {
 		if err := k.Load(l, nil); err != nil {
@@ -58,7 +57,10 @@ func loadConfig(src configSource) (cfg Config, warnings []string, err error) {
 		return cfg, warnings, fmt.Errorf("merging the configuration: %w", err)
 	}
 	if err := cfg.Validate(); err != nil {
-		return cfg, warnings, &refusal{lines: file.place(err, keys)}
+		problems = append(problems, file.place(err, keys)...)
+	}
+	if len(problems) > 0 {
+		return cfg, warnings, &refusal{lines: problems}
 	}
 	return cfg, warnings, nil
 }

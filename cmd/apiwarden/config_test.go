@@ -194,3 +194,21 @@ func FuzzConfigFile(f *testing.F) {
 		}
 	})
 }
+
+// A file with problems of every kind is told all of them at once.
+func TestConfigTellsEveryKindOfProblemAtOnce(t *testing.T) {
+	file := writeFile(t, "apiwarden.yaml", `kafkaa: {x: 1}
+state: {interval: 0s}
+clickhouse: {protocol: htp}
+input: {max_record_bytes: lots}
+`)
+	_, _, err := loadConfig(configSource{file: file})
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{":1:1: unknown key", ":2: state.interval", ":3: clickhouse.protocol", ":4: input.max_record_bytes"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no mention of %q in:\n%v", want, err)
+		}
+	}
+}
