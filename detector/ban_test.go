@@ -219,6 +219,38 @@ rules:
 	}
 }
 
+// A client that comes back after decades, in a log where nobody else is new, finds
+// nothing of its old counts.
+func TestCountsDoNotComeBackAfterDecades(t *testing.T) {
+	e := NewEngine(mustLoad(t, "version: 1\nrules: [{id: a, type: usage, threshold: 1, window: 1h, emit: every}]\n"), Options{Topic: "t", File: true})
+	const year = int64(364*24*3600) * 1e6
+	fired := 0
+	see := func(t0 int64, ip string) {
+		e.Observe(&schemas.Event{
+			Time: t0, HasTime: true, ClientIP: netip.MustParseAddr(ip), Status: 200, Method: []byte("GET"), Path: []byte("/a"),
+		}, Record{})
+		verdicts, _ := e.Take()
+		fired += len(verdicts)
+	}
+	see(origin, "198.51.100.7")
+	see(origin+20e6, "198.51.100.7")
+	fired = 0
+	// As far from the first events as makes the bits of a log entry begin anew.
+	late := int64(origin + 1<<48 + 3610e6)
+	for i := range int64(9) {
+		see(origin+i*year, "192.0.2.1")
+	}
+	see(late, "192.0.2.1")
+	see(late, "198.51.100.7")
+	if fired != 0 {
+		t.Errorf("%d verdicts about a client with one event in the hour", fired)
+	}
+	see(late+1, "198.51.100.7")
+	if fired != 1 {
+		t.Errorf("%d verdicts about two events at once", fired)
+	}
+}
+
 // Who was banned long ago takes no memory.
 func TestEnforcementIsForgotten(t *testing.T) {
 	e := NewEngine(mustLoad(t, `version: 1

@@ -1,6 +1,9 @@
 package detector
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // span is a lane's window in the units of a log: an entry below lo(t) lies outside
 // the window that ends at t.
@@ -16,10 +19,14 @@ func newSpan(window int64, halfOpen bool) span {
 	return span(window)
 }
 
-// limit gives the smallest entry that is not older than time since base.
+// limit gives the smallest entry that is not older than time since base. All entries
+// are older than a time that has no place in their 48 bits.
 func limit(time, base int64) uint64 {
-	if time <= base {
+	switch since := time - base; {
+	case since <= 0:
 		return 0
+	case since >= 1<<(64-laneBits):
+		return math.MaxUint64
 	}
 	return uint64(time-base) << laneBits
 }

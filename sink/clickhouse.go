@@ -91,12 +91,6 @@ func (ch *ClickHouse) Close() error {
 	return nil
 }
 
-// Conn is the connection, for readers.
-func (ch *ClickHouse) Conn() driver.Conn { return ch.conn }
-
-// Database is the name of the database of the tables.
-func (ch *ClickHouse) Database() string { return ch.cfg.Database }
-
 // NewEventBatch makes an empty batch for InsertEvents, which drops and hashes fields
 // as clickhouse.redact says.
 func (ch *ClickHouse) NewEventBatch() *EventBatch {
