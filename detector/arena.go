@@ -8,8 +8,9 @@ type ref uint32
 
 const (
 	unitWords  = 2
-	chunkBits  = 14                     // units of a chunk, as a power of two
-	chunkWords = unitWords << chunkBits // 32 Ki words, 256 KiB
+	chunkBits  = 19                     // units of the largest chunk, as a power of two
+	chunkWords = unitWords << chunkBits // 1 Mi words, 8 MiB
+	leastWords = 1 << 10                // of the first chunk
 	largeWords = chunkWords / 4         // blocks over this get a chunk of their own
 )
 
@@ -22,12 +23,13 @@ type arena struct {
 	used    int // words of it in use
 	free    []ref
 	spare   []int // numbers of chunks given back (large blocks)
+	held    int   // words in chunks
 	live    int64 // words in blocks that are in use
 }
 
 func newArena() *arena {
 	// Chunk 0 starts small: most partitions of a test or a small site stay there.
-	return &arena{chunks: [][]uint64{make([]uint64, 1024)}, used: unitWords, free: make([]ref, classCount)}
+	return &arena{chunks: [][]uint64{make([]uint64, leastWords)}, used: unitWords, held: leastWords, free: make([]ref, classCount)}
 }
 
 // The size classes in words: multiples of two up to 16, then four steps to each
@@ -71,15 +73,27 @@ func (a *arena) alloc(n int) (ref, int) {
 		return r, class
 	}
 	if a.used+words > len(a.chunks[a.current]) {
-		a.chunks = append(a.chunks, make([]uint64, chunkWords))
-		a.current, a.used = len(a.chunks)-1, 0
+		a.addChunk(words)
 	}
 	r := ref(a.current<<chunkBits | a.used/unitWords)
 	a.used += (words + 1) &^ 1
 	return r, class
 }
 
+// addChunk adds a chunk with room for a block of words. Chunks grow with what is
+// held, so that at most a third of it is room for more.
+func (a *arena) addChunk(words int) {
+	size := 1 << bits.Len(uint(max(words, a.held/2)-1))
+	size = min(size, chunkWords)
+	chunk := make([]uint64, size)
+	adviseHuge(chunk)
+	a.held += size
+	a.chunks = append(a.chunks, chunk)
+	a.current, a.used = len(a.chunks)-1, 0
+}
+
 func (a *arena) allocLarge(words int) ref {
+	a.held += words
 	if n := len(a.spare); n > 0 {
 		i := a.spare[n-1]
 		a.spare = a.spare[:n-1]
@@ -97,6 +111,7 @@ func (a *arena) release(r ref, class int) {
 	if words > largeWords {
 		i := int(r >> chunkBits)
 		a.chunks[i] = nil
+		a.held -= words
 		a.spare = append(a.spare, i)
 		return
 	}
@@ -105,10 +120,4 @@ func (a *arena) release(r ref, class int) {
 }
 
 // bytes says how much the arena holds, free blocks included.
-func (a *arena) bytes() int64 {
-	var n int64
-	for _, c := range a.chunks {
-		n += int64(cap(c)) * 8
-	}
-	return n
-}
+func (a *arena) bytes() int64 { return int64(a.held) * 8 }

@@ -195,9 +195,12 @@ type moment struct {
 // thinRuns drops runs that no verdict can depend on any more, on the grounds that
 // Engine.compact gives: dead ones, those at or before the watermark beyond the
 // newest needed, and those amid a stretch no longer than the window that has needed
-// values ended before and as many begun after them. The result is ordered by last.
+// values ended before and as many begun after them.
 func thinRuns(runs []run, wm int64, s span, needed int) []run {
 	runs = slices.DeleteFunc(runs, func(v run) bool { return v.last < wm-int64(s) })
+	if len(runs) <= needed {
+		return runs // as they are while a set grows: sorting them took 40 ns an event
+	}
 	slices.SortFunc(runs, func(a, b run) int { return cmp.Compare(a.last, b.last) })
 	settled, _ := slices.BinarySearchFunc(runs, wm+1, func(v run, t int64) int { return cmp.Compare(v.last, t) })
 	keep := 0

@@ -30,6 +30,7 @@ type step struct {
 	bundle  *bundle
 	lanes   uint16  // lanes that count the event whatever else it says
 	static  []*rule // the rules of these lanes
+	valued  *rule   // the first dynamic rule that looks at nothing but a value, if there is one
 	dynamic []*rule // rules whose condition, pattern, field or exemption must be looked at
 }
 
@@ -91,6 +92,9 @@ func (ep *endpoint) plan(status uint16) *plan {
 		if !r.static {
 			s := p.step(r.bundle)
 			s.dynamic = append(s.dynamic, r)
+			if s.valued == nil && r.Field != nil && r.When == nil && r.Pattern == nil {
+				s.valued = r
+			}
 			continue
 		}
 		matched := true

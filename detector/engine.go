@@ -4,8 +4,6 @@ import (
 	"math/bits"
 	"net/netip"
 
-	"github.com/dchest/siphash"
-
 	"github.com/apiwarden/apiwarden/schemas"
 )
 
@@ -61,6 +59,10 @@ type Engine struct {
 	shift     int // of a hash, to its shard
 	bans      bans
 	stats     Stats
+
+	ahead               [Ahead]glimpse // of the events that are judged next
+	nextAhead, endAhead int
+	alone               glimpse // of an event that nobody foresaw
 
 	occurrence occurrence // of the event at hand, in the bundle at hand
 	active     []sighting // the rules that see it
@@ -119,37 +121,35 @@ func (e *Engine) Observe(ev *schemas.Event, r Record) (Outcome, *schemas.BadReco
 	if ev.Blocked {
 		return Blocked, nil
 	}
-	client, ignored := e.program.Identity().Client(ev)
-	if ignored {
+	g := e.glimpse(ev)
+	if g.ignored {
 		e.stats.IgnoredClaims++
 	}
-	if contains(e.program.set.Settings.Exempt, client) {
+	if contains(e.program.set.Settings.Exempt, g.client) {
 		return Exempt, nil
 	}
-	o := observed{Event: ev, time: t, client: client, record: r, endpoint: e.endpoints.of(ev)}
+	o := observed{Event: ev, time: t, record: r, glimpse: g}
 	return e.judge(&o), nil
 }
 
 // observed is the event at hand and what the engine knows of it.
 type observed struct {
 	*schemas.Event
-	time     int64
-	client   netip.Addr
-	record   Record
-	endpoint *endpoint
+	*glimpse
+	time   int64
+	record Record
 }
 
 // judge lets every rule that can see the event count it, and decides what follows
 // from those that fire.
 func (e *Engine) judge(o *observed) Outcome {
-	plan := o.endpoint.plan(o.Status)
 	e.scratch.Reset()
 	e.fired = e.fired[:0]
 	outcome := Counted
-	address := subject{key: addressKey(e.program.Identity().Mask(o.client))}
+	address := subject{key: o.address}
 	banned := e.bans.covers(address.key, o.time)
-	for i := range plan.steps {
-		step := &plan.steps[i]
+	for i := range o.plan.steps {
+		step := &o.plan.steps[i]
 		who, under := address, banned
 		if step.bundle.field != nil {
 			var ok bool
@@ -162,7 +162,7 @@ func (e *Engine) judge(o *observed) Outcome {
 			outcome = Banned
 			continue
 		}
-		e.count(step, who, o)
+		e.count(step, e.locate(i, who, o), who, o)
 	}
 	if len(e.fired) > 0 {
 		e.decide(o)
@@ -170,8 +170,17 @@ func (e *Engine) judge(o *observed) Outcome {
 	return outcome
 }
 
+// locate gives the key of the record of the plan's i-th step, and its hash.
+func (e *Engine) locate(i int, who subject, o *observed) located {
+	if i < len(o.places) && o.places[i].known {
+		return o.places[i]
+	}
+	k := e.recordKey(o.plan.steps[i].bundle, who.key, o.Event, o.endpoint, o.time)
+	return located{key: k, hash: e.seed.hash(k)}
+}
+
 // count lets the rules of one bundle count the event.
-func (e *Engine) count(s *step, who subject, o *observed) {
+func (e *Engine) count(s *step, l located, who subject, o *observed) {
 	lanes := s.lanes
 	cells := uint32(lanes)
 	e.active = e.active[:0]
@@ -189,7 +198,7 @@ func (e *Engine) count(s *step, who subject, o *observed) {
 	if len(e.active) == 0 {
 		return
 	}
-	at := e.record(e.recordKey(s.bundle, who.key, o), s.bundle, cells, lanes != 0)
+	at := e.record(l, s.bundle, cells, lanes != 0)
 	rec := record(e.arena.at(at))
 	occ := &e.occurrence
 	*occ = occurrence{rec: rec, time: o.time, newest: o.time >= rec.newest()}
@@ -231,26 +240,29 @@ func (e *Engine) sees(r *rule, o *observed) (seen, matched bool, value uint64) {
 			return r.Type == TypeRatio, false, 0
 		}
 	}
+	if r == o.valued {
+		return true, true, o.value
+	}
 	if r.Field != nil {
 		v, ok := r.Field.Value(o.Event, &e.scratch)
 		if !ok {
 			return false, false, 0
 		}
-		value = siphash.Hash(e.seed[0], e.seed[1], v)
+		value = e.hashValue(v)
 	}
 	return true, true, value
 }
 
 // record finds or makes the record of a key, with the cells wanted and, if entry,
 // room for one more log entry.
-func (e *Engine) record(k key, b *bundle, cells uint32, entry bool) ref {
-	h := e.seed.hash(k)
+func (e *Engine) record(l located, b *bundle, cells uint32, entry bool) ref {
+	k, h := l.key, l.hash
 	t := &e.shards[h>>e.shift]
 	slot := t.find(e.arena, k, h)
 	if slot < 0 {
 		base := e.clock.newest - e.clock.lateness
 		r := newRecord(e.arena, k, b.index, cells, base, 2)
-		t.insert(h, r)
+		t.insert(e.arena, h, r)
 		e.stats.Subjects++
 		e.sweepShard(t, k)
 		return r
@@ -322,9 +334,6 @@ func (e *Engine) Take() ([]schemas.Verdict, []schemas.BanChange) {
 func (e *Engine) Stats() Stats {
 	s := e.stats
 	s.StateBytes = e.arena.bytes() + e.bans.bytes()
-	for i := range e.shards {
-		s.StateBytes += int64(len(e.shards[i].slots)) * 8
-	}
 	return s
 }
 

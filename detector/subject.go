@@ -44,8 +44,8 @@ func (e *Engine) name(s subject, o *observed) (schemas.Scope, string) {
 
 // recordKey gives the key of the record in which a bundle counts for a subject. The
 // first bundle of addresses takes the address as it is; the others a digest of the
-// bundle, the subject, the group and how often the group was reset.
-func (e *Engine) recordKey(b *bundle, s key, o *observed) key {
+// bundle, the subject, the group and how often the group was reset; t is the event's time.
+func (e *Engine) recordKey(b *bundle, s key, ev *schemas.Event, ep *endpoint, t int64) key {
 	if b.index == 0 && b.key == "" && len(b.groupBy) == 0 {
 		return s
 	}
@@ -53,12 +53,12 @@ func (e *Engine) recordKey(b *bundle, s key, o *observed) key {
 	buf = binary.LittleEndian.AppendUint64(buf, s[0])
 	buf = binary.LittleEndian.AppendUint64(buf, s[1])
 	if b.reset != nil {
-		buf = binary.LittleEndian.AppendUint32(buf, e.bans.generation(s, b.reset, e.remembered(o.time)))
+		buf = binary.LittleEndian.AppendUint32(buf, e.bans.generation(s, b.reset, e.remembered(t)))
 	}
 	for _, field := range b.groupBy {
-		v := fieldText(o.Event, field)
+		v := fieldText(ev, field)
 		if field == "endpoint" {
-			v = o.endpoint.key
+			v = ep.key
 		}
 		buf = append(binary.AppendUvarint(buf, uint64(len(v))), v...)
 	}

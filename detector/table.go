@@ -19,9 +19,10 @@ func (s seed) hash(k key) uint64 {
 
 // table finds records by key: open addressing, linear probing, 8 bytes a slot
 // (32 bits of the hash, 32 bits of the record's ref). The keys stand in the
-// records.
+// records, and the slots in a block of the same arena.
 type table struct {
 	slots []uint64 // hash<<32 | ref; 0 is empty
+	block ref
 	used  int
 	hand  int // where the next sweep goes on
 }
@@ -48,10 +49,32 @@ func (t *table) find(a *arena, k key, h uint64) int {
 	}
 }
 
+// prefetch has the slot brought at which the look for a hash begins.
+func (t *table) prefetch(h uint64) {
+	if len(t.slots) > 0 {
+		prefetch(&t.slots[int(uint32(h))&t.mask()])
+	}
+}
+
+// guess gives the first record whose key has the hash in what the table keeps of it,
+// which is nearly always the one that find finds; 0: there is none.
+func (t *table) guess(h uint64) ref {
+	if len(t.slots) == 0 {
+		return 0
+	}
+	tag := uint32(h)
+	for i := int(tag) & t.mask(); ; i = (i + 1) & t.mask() {
+		s := t.slots[i]
+		if s == 0 || uint32(s>>32) == tag {
+			return ref(uint32(s))
+		}
+	}
+}
+
 // insert puts in the record of a key that is not in the table.
-func (t *table) insert(h uint64, r ref) {
+func (t *table) insert(a *arena, h uint64, r ref) {
 	if (t.used+1)*5 > len(t.slots)*4 {
-		t.grow()
+		t.grow(a)
 	}
 	t.used++
 	t.place(uint64(uint32(h))<<32 | uint64(r))
@@ -65,13 +88,19 @@ func (t *table) place(s uint64) {
 	t.slots[i] = s
 }
 
-func (t *table) grow() {
-	old := t.slots
-	t.slots = make([]uint64, max(8, 2*len(old)))
+func (t *table) grow(a *arena) {
+	old, block := t.slots, t.block
+	n := max(8, 2*len(old))
+	t.block, _ = a.alloc(n)
+	t.slots = a.at(t.block)[:n:n]
+	clear(t.slots)
 	for _, s := range old {
 		if s != 0 {
 			t.place(s)
 		}
+	}
+	if len(old) > 0 {
+		a.release(block, sizeClass(len(old)))
 	}
 	t.hand = 0
 }

@@ -11,7 +11,7 @@ var testSeed = seed{0x0123456789abcdef, 0xfedcba9876543210}
 
 func insertKey(a *arena, t *table, k key) {
 	h := testSeed.hash(k)
-	t.insert(h, newRecord(a, k, 0, 0, 0, 1))
+	t.insert(a, h, newRecord(a, k, 0, 0, 0, 1))
 }
 
 func TestTableFindsWhatItHolds(t *testing.T) {
