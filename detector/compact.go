@@ -24,24 +24,35 @@ func (e *Engine) compact(b *bundle, r record) {
 		if !r.has(uint(lane)) {
 			continue
 		}
-		forget(log, uint(lane), limit(wm-int64(l.span), base))
-		if l.needed > 0 {
-			thin(log, uint(lane), limit(wm+1, base), l.needed, uint64(l.span)<<laneBits)
+		cell := &r[r.cell(uint(lane))]
+		forget(log, uint(lane), cell, limit(wm-int64(l.span), base))
+		if l.needed > 0 && l.needed < len(log) {
+			thin(log, uint(lane), cell, limit(wm+1, base), l.needed, uint64(l.span)<<laneBits)
 		}
 	}
 	sweep(r, log)
 }
 
+// leave takes the entry at i out of a lane that it is in, and out of the lane's count.
+func leave(log []uint64, i int, lane uint, cell *uint64) {
+	log[i] &^= 1 << lane
+	if i >= laneCell(*cell).cursor() {
+		*cell--
+	}
+}
+
 // forget takes the entries below lim out of a lane.
-func forget(log []uint64, lane uint, lim uint64) {
+func forget(log []uint64, lane uint, cell *uint64, lim uint64) {
 	for i := 0; i < len(log) && log[i] < lim; i++ {
-		log[i] &^= 1 << lane
+		if log[i]>>lane&1 != 0 {
+			leave(log, i, lane, cell)
+		}
 	}
 }
 
 // thin takes out of a lane what needed others make superfluous; after is the
 // smallest entry after the watermark.
-func thin(log []uint64, lane uint, after uint64, needed int, window uint64) {
+func thin(log []uint64, lane uint, cell *uint64, after uint64, needed int, window uint64) {
 	i, late := len(log)-1, 0
 	for ; i >= 0 && log[i] >= after; i-- {
 		late += int(log[i] >> lane & 1)
@@ -51,16 +62,16 @@ func thin(log []uint64, lane uint, after uint64, needed int, window uint64) {
 			continue
 		}
 		if kept++; kept > needed {
-			log[i] &^= 1 << lane
+			leave(log, i, lane, cell)
 		}
 	}
 	if late > 2*needed {
-		thinLate(log, lane, after, needed, window)
+		thinLate(log, lane, cell, after, needed, window)
 	}
 }
 
 // thinLate thins the stretches after the watermark, each no longer than a window.
-func thinLate(log []uint64, lane uint, after uint64, needed int, window uint64) {
+func thinLate(log []uint64, lane uint, cell *uint64, after uint64, needed int, window uint64) {
 	start := 0
 	for start < len(log) && log[start] < after {
 		start++
@@ -81,44 +92,41 @@ func thinLate(log []uint64, lane uint, after uint64, needed int, window uint64) 
 				continue
 			}
 			if seen++; seen > needed && seen <= held-needed {
-				log[i] &^= 1 << lane
+				leave(log, i, lane, cell)
 			}
 		}
 		start = end
 	}
 }
 
-// sweep removes the entries without a lane and sets the cells anew.
+// sweep removes the entries without a lane and moves the cursors with their entries.
 func sweep(r record, log []uint64) {
-	var cells [lanesPerRecord]struct{ count, cursor int }
-	present := r.present() & (1<<lanesPerRecord - 1)
-	kept := 0
-	for lane := uint(0); lane < lanesPerRecord; lane++ {
-		cells[lane].cursor = -1
+	var lanes [lanesPerRecord]struct {
+		cell          *uint64
+		cursor, moved int
 	}
+	n := 0
+	for p := r.present() & (1<<lanesPerRecord - 1); p != 0; p &= p - 1 {
+		lanes[n].cell = &r[r.cell(uint(bits.TrailingZeros32(p)))]
+		lanes[n].cursor = laneCell(*lanes[n].cell).cursor()
+		n++
+	}
+	kept := 0
 	for i, entry := range log {
-		for p := present; p != 0; p &= p - 1 {
-			lane := uint(bits.TrailingZeros32(p))
-			if laneCell(r[r.cell(lane)]).cursor() == i {
-				cells[lane].cursor = kept
-			}
-			if cells[lane].cursor >= 0 {
-				cells[lane].count += int(entry >> lane & 1)
-			}
-		}
 		if entry&(1<<laneBits-1) != 0 {
 			log[kept] = entry
 			kept++
+			continue
+		}
+		for l := range lanes[:n] {
+			if i < lanes[l].cursor {
+				lanes[l].moved++
+			}
 		}
 	}
-	for p := present; p != 0; p &= p - 1 {
-		lane := uint(bits.TrailingZeros32(p))
-		cell := &r[r.cell(lane)]
-		cursor := cells[lane].cursor
-		if cursor < 0 {
-			cursor = kept
-		}
-		*cell = makeCell(cells[lane].count, cursor, laneCell(*cell).edge())
+	for _, l := range lanes[:n] {
+		c := laneCell(*l.cell)
+		*l.cell = makeCell(c.count(), c.cursor()-l.moved, c.edge())
 	}
 	r[recLen] = uint64(kept)
 }

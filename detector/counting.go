@@ -8,7 +8,7 @@ var counting = kind{lanes: 1, observe: observeCount, banned: bannedLanes}
 func observeCount(_ *Engine, o *occurrence, r *rule) finding {
 	at := o.rec.cell(r.bit)
 	cell := laneCell(o.rec[at])
-	log, base := o.rec.log(), o.rec.base()
+	log, base := o.log, o.base
 	cursor, count := cell.cursor(), cell.count()
 	if o.last {
 		count++

@@ -65,7 +65,7 @@ type Engine struct {
 	alone               glimpse // of an event that nobody foresaw
 
 	occurrence occurrence // of the event at hand, in the bundle at hand
-	active     []sighting // the rules that see it
+	active     []sighting // the dynamic rules that see it
 	fired      []firing
 	runs       []run
 	moments    []moment
@@ -184,9 +184,6 @@ func (e *Engine) count(s *step, l located, who subject, o *observed) {
 	lanes := s.lanes
 	cells := uint32(lanes)
 	e.active = e.active[:0]
-	for _, r := range s.static {
-		e.active = append(e.active, sighting{rule: r})
-	}
 	for _, r := range s.dynamic {
 		seen, matched, value := e.sees(r, o)
 		if counts := r.lanesOf(matched); seen && (counts != 0 || r.kind.extras > 0) {
@@ -195,7 +192,7 @@ func (e *Engine) count(s *step, l located, who subject, o *observed) {
 			e.active = append(e.active, sighting{rule: r, value: value})
 		}
 	}
-	if len(e.active) == 0 {
+	if cells == 0 {
 		return
 	}
 	at := e.record(l, s.bundle, cells, lanes != 0)
@@ -208,8 +205,14 @@ func (e *Engine) count(s *step, l located, who subject, o *observed) {
 		}
 		occ.at = rec.add(o.time, lanes)
 		occ.last = occ.at == rec.n()-1
+		occ.log, occ.base = rec.log(), rec.base()
 	}
 	rec.touch(o.time)
+	for _, r := range s.static {
+		if found := r.kind.observe(e, occ, r); found.fire {
+			e.fired = append(e.fired, firing{rule: r, finding: found, who: who, place: at})
+		}
+	}
 	for i := range e.active {
 		r := e.active[i].rule
 		occ.value = e.active[i].value

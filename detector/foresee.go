@@ -148,7 +148,7 @@ func (a *arena) prefetch(r ref, words ...int) {
 func (a *arena) prefetchValue(set setRef, hash uint64) {
 	if log := set.table(); log > 0 {
 		home := 1 + tableRun*(int(hash)&(1<<log-1))
-		a.prefetch(set.ref(), home, home+tableRun-1)
+		a.prefetch(set.ref(), 0, home, home+2*tableRun)
 		return
 	}
 	a.prefetch(set.ref(), 0, 8)

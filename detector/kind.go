@@ -28,6 +28,8 @@ var kinds = map[Type]*kind{
 // occurrence is one event in one record, as a kind sees it.
 type occurrence struct {
 	rec    record
+	log    []uint64 // of rec, the event in it; nothing where no lane counts the event
+	base   int64    // of log
 	time   int64
 	at     int    // index of its log entry, where the record's lanes count it
 	last   bool   // the entry was put at the end: no event of the record is newer

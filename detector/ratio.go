@@ -6,7 +6,7 @@ package detector
 var ratio = kind{lanes: 2, observe: observeRatio, banned: bannedLanes}
 
 func observeRatio(_ *Engine, o *occurrence, r *rule) finding {
-	log, base := o.rec.log(), o.rec.base()
+	log, base := o.log, o.base
 	seenAt := o.rec.cell(r.bit)
 	seenCell := laneCell(o.rec[seenAt])
 	seen, seenFrom := seenCell.count(), seenCell.cursor()
