@@ -25,7 +25,7 @@ type Decoder struct {
 	scan    scanner
 	follow  followers
 	minute  minute
-	scratch []byte // what had to be written anew, such as strings with escapes
+	scratch []byte // of the batch: what had to be written anew, such as strings with escapes
 
 	// Of the record at hand.
 	clientIP, method, path, status, timestamp value // what check judges
@@ -64,15 +64,26 @@ func NewDecoder(o Options) (*Decoder, error) {
 }
 
 // Decode fills ev from record. The error is a *BadRecord. Slices of ev point into
-// record and into d: ev is valid until the next call of Decode or until record's
-// bytes are reused, whichever comes first. Nothing is allocated on the usual path.
+// record and into d: ev is valid until the next call of Decode or Begin or until
+// record's bytes are reused, whichever comes first. Nothing is allocated on the usual
+// path.
 func (d *Decoder) Decode(record []byte, ev *Event) error {
+	d.Begin()
+	return d.DecodeNext(record, ev)
+}
+
+// Begin starts a batch of records that are decoded by DecodeNext. It ends the life of
+// the events that d has filled before.
+func (d *Decoder) Begin() { d.scratch = d.scratch[:0] }
+
+// DecodeNext is Decode for one more record of a batch: the events of a batch, each
+// in an Event of its own, are valid together until the next call of Begin or Decode.
+func (d *Decoder) DecodeNext(record []byte, ev *Event) error {
 	ev.Reset()
 	ev.Raw = record
 	if len(record) > d.max {
 		return &BadRecord{ReasonTooLarge, fmt.Sprintf("%d bytes, %d are allowed", len(record), d.max)}
 	}
-	d.scratch = d.scratch[:0]
 	d.clientIP, d.method, d.path, d.status, d.timestamp = value{}, value{}, value{}, value{}, value{}
 	d.bytes = nil
 	if d.line != nil {

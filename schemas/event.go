@@ -4,8 +4,9 @@ import "net/netip"
 
 // Event is one API request as its gateway logged it. Decoder.Decode fills it; all
 // byte slices point into the record that was decoded or into the Decoder's scratch
-// space, so an Event is valid until the Decoder's next call or until the record's
-// bytes are reused, whichever comes first. Nobody keeps a reference to it.
+// space, so an Event is valid until the Decoder's next batch (a call of Decode, or of
+// Begin) or until the record's bytes are reused, whichever comes first. Nobody keeps
+// a reference to it.
 //
 // A nil slice means that the record does not have the field (or has null there);
 // an empty one that is not nil means that the field is there and empty.
