@@ -12,7 +12,7 @@ import (
 // Ahead is how many events Engine.Foresee looks at, at the most: enough to wait for
 // memory once and not once an event, few enough for all of it to stay in the
 // processor's nearest cache.
-const Ahead = 32
+const Ahead = 16
 
 // glimpse is what can be said of an event without the state: whom it counts for, by
 // which rules, and under which keys.
@@ -57,7 +57,7 @@ func (e *Engine) Foresee(events []*schemas.Event) {
 		for j := range e.ahead[i].places {
 			if at := &e.ahead[i].places[j]; at.known {
 				if at.place = e.shards[at.hash>>e.shift].guess(at.hash); at.place != 0 {
-					e.arena.prefetch(at.place, 0, 8, 16)
+					e.arena.prefetch(at.place, 0, 8)
 				}
 			}
 		}
