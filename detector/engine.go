@@ -63,6 +63,7 @@ type Engine struct {
 	ahead               [Ahead]glimpse // of the events that are judged next
 	nextAhead, endAhead int
 	alone               glimpse // of an event that nobody foresaw
+	located             located // of a record whose key could not be foreseen
 
 	occurrence occurrence // of the event at hand, in the bundle at hand
 	active     []sighting // the dynamic rules that see it
@@ -146,11 +147,10 @@ func (e *Engine) judge(o *observed) Outcome {
 	e.scratch.Reset()
 	e.fired = e.fired[:0]
 	outcome := Counted
-	address := subject{key: o.address}
-	banned := e.bans.covers(address.key, o.time)
+	banned := e.bans.covers(o.address, o.time)
 	for i := range o.plan.steps {
 		step := &o.plan.steps[i]
-		who, under := address, banned
+		who, under := subject{key: o.address}, banned
 		if step.bundle.field != nil {
 			var ok bool
 			if who, ok = e.keyed(step.bundle.field, o); !ok {
@@ -171,16 +171,18 @@ func (e *Engine) judge(o *observed) Outcome {
 }
 
 // locate gives the key of the record of the plan's i-th step, and its hash.
-func (e *Engine) locate(i int, who subject, o *observed) located {
+func (e *Engine) locate(i int, who subject, o *observed) *located {
 	if i < len(o.places) && o.places[i].known {
-		return o.places[i]
+		return &o.places[i]
 	}
-	k := e.recordKey(o.plan.steps[i].bundle, who.key, o.Event, o.endpoint, o.time)
-	return located{key: k, hash: e.seed.hash(k)}
+	l := &e.located
+	l.key = e.recordKey(o.plan.steps[i].bundle, who.key, o.Event, o.endpoint, o.time)
+	l.hash = e.seed.hash(l.key)
+	return l
 }
 
 // count lets the rules of one bundle count the event.
-func (e *Engine) count(s *step, l located, who subject, o *observed) {
+func (e *Engine) count(s *step, l *located, who subject, o *observed) {
 	lanes := s.lanes
 	cells := uint32(lanes)
 	e.active = e.active[:0]
@@ -198,7 +200,7 @@ func (e *Engine) count(s *step, l located, who subject, o *observed) {
 	at := e.record(l, s.bundle, cells, lanes != 0)
 	rec := record(e.arena.at(at))
 	occ := &e.occurrence
-	*occ = occurrence{rec: rec, time: o.time, newest: o.time >= rec.newest()}
+	occ.rec, occ.time, occ.newest = rec, o.time, o.time >= rec.newest()
 	if lanes != 0 {
 		if o.time-rec.base() > maxOffset {
 			e.rebase(s.bundle, rec)
@@ -258,7 +260,7 @@ func (e *Engine) sees(r *rule, o *observed) (seen, matched bool, value uint64) {
 
 // record finds or makes the record of a key, with the cells wanted and, if entry,
 // room for one more log entry.
-func (e *Engine) record(l located, b *bundle, cells uint32, entry bool) ref {
+func (e *Engine) record(l *located, b *bundle, cells uint32, entry bool) ref {
 	k, h := l.key, l.hash
 	t := &e.shards[h>>e.shift]
 	slot := t.find(e.arena, k, h)

@@ -28,13 +28,15 @@ var kinds = map[Type]*kind{
 // occurrence is one event in one record, as a kind sees it.
 type occurrence struct {
 	rec    record
-	log    []uint64 // of rec, the event in it; nothing where no lane counts the event
-	base   int64    // of log
 	time   int64
-	at     int    // index of its log entry, where the record's lanes count it
-	last   bool   // the entry was put at the end: no event of the record is newer
 	newest bool   // no event of the record, in whatever cell, is newer
 	value  uint64 // distinct: hash of the field's value
+
+	// Only where lanes count the event:
+	log  []uint64 // of rec, with the event
+	base int64    // of log
+	at   int      // index of the event's entry
+	last bool     // the entry was put at the end: no event of the record is newer
 }
 
 // finding is what a rule has to say of an event.
