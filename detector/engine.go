@@ -266,6 +266,9 @@ func (e *Engine) record(l *located, b *bundle, cells uint32, entry bool) ref {
 	slot := t.find(e.arena, k, h)
 	if slot < 0 {
 		base := e.clock.newest - e.clock.lateness
+		if t.used == 0 {
+			t.floor = base
+		}
 		r := newRecord(e.arena, k, b.index, cells, base, 2)
 		t.insert(e.arena, h, r)
 		e.stats.Subjects++
@@ -289,11 +292,17 @@ const sweepSteps = 4
 
 // sweepShard drops records that no verdict can depend on any more. It goes on where
 // it stopped, a few slots for each new record, so that there is never a pause and
-// no work where no record is added.
+// no work where no record is added. While none can be dead it does not look at all:
+// each slot is a wait for memory.
 func (e *Engine) sweepShard(t *table, fresh key) {
 	dead := e.clock.watermark() - e.program.longest
+	if dead <= t.floor {
+		return
+	}
 	for range sweepSteps {
-		t.hand &= t.mask()
+		if t.hand > t.mask() {
+			t.passed(e.clock.watermark())
+		}
 		r := t.ref(t.hand)
 		if r == 0 {
 			t.hand++
@@ -301,6 +310,7 @@ func (e *Engine) sweepShard(t *table, fresh key) {
 		}
 		rec := record(e.arena.at(r))
 		if rec.newest() >= dead || rec.key() == fresh {
+			t.least = min(t.least, rec.newest())
 			t.hand++
 			continue
 		}
