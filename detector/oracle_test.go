@@ -314,9 +314,17 @@ func TestEngineAgreesWithTheOracle(t *testing.T) {
 		}
 		o := &oracle{lateness: lateness, rules: rules, bans: map[string][]interval{}, counters: map[string]*oracleCounter{}}
 		e := NewEngine(mustLoad(t, text), Options{Topic: "t", File: true, Shards: 1})
+		judged := make([]*schemas.Event, len(events))
+		for i := range events {
+			judged[i] = events[i].event()
+		}
+		ahead := rapid.IntRange(0, Ahead+2).Draw(t, "ahead") // it must make no difference
 		for i, ev := range events {
+			if ahead > 0 && i%ahead == 0 {
+				e.Foresee(judged[i:min(i+ahead, len(judged))])
+			}
 			want := o.observe(i, ev)
-			e.Observe(ev.event(), Record{Offset: int64(i)})
+			e.Observe(judged[i], Record{Offset: int64(i)})
 			verdicts, _ := e.Take()
 			var got []oracleVerdict
 			for _, v := range verdicts {
