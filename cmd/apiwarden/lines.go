@@ -25,6 +25,32 @@ func newLineReader(r io.Reader, limit int) *lineReader {
 	return &lineReader{r: r, buf: make([]byte, limit+readAhead), limit: limit}
 }
 
+// logLine is a line without its line end. length is its true length; text is cut
+// where that is over the limit.
+type logLine struct {
+	text   []byte
+	length int
+}
+
+// batch gives the next line, waiting for it if need be, and those behind it that are
+// in hand already, as many as dst has room for. They are valid until the following
+// call. The end is io.EOF; a line end at the end of the file is not followed by a line.
+func (l *lineReader) batch(dst []logLine) (n int, err error) {
+	if dst[0].text, dst[0].length, err = l.next(); err != nil {
+		return 0, err
+	}
+	for n = 1; n < len(dst); n++ {
+		i := bytes.IndexByte(l.buf[l.from:l.to], '\n')
+		if i < 0 {
+			break
+		}
+		text := withoutCR(l.buf[l.from : l.from+i])
+		l.from += i + 1
+		dst[n] = logLine{text[:min(len(text), l.limit)], len(text)}
+	}
+	return n, nil
+}
+
 // next gives the next line without its line end ("\n" or "\r\n") and its true
 // length; the line is cut where that is over the limit. It is valid until the
 // following call. The end is io.EOF; a line end at the end of the file is not

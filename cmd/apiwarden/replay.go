@@ -123,6 +123,12 @@ type replayer struct {
 	rejected *bufio.Writer // nil: nobody wants them
 	text     []byte        // scratch of one output line
 	summary  replaySummary
+
+	// Of the lines at hand.
+	batch  [detector.Ahead]logLine
+	events [detector.Ahead]schemas.Event
+	bad    [detector.Ahead]*schemas.BadRecord
+	ahead  [detector.Ahead]*schemas.Event // the usable ones of events
 }
 
 // run reads to the end of the file, or until ctx is done. What it has judged is
@@ -134,45 +140,58 @@ func (r *replayer) run(ctx context.Context) (err error) {
 			err = errors.Join(err, r.rejected.Flush())
 		}
 	}()
-	var ev schemas.Event
-	for offset := int64(0); ; offset++ {
-		if offset&0xfff == 0 && ctx.Err() != nil {
+	for offset := int64(0); ; {
+		n, err := r.lines.batch(r.batch[:])
+		if ctx.Err() != nil {
 			r.summary.interrupted = true
 			return nil
 		}
-		line, length, err := r.lines.next()
 		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil && ctx.Err() != nil {
-			r.summary.interrupted = true
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("reading line %d: %w", offset, err)
 		}
-		r.summary.lines++
-		if bad := r.judge(line, length, offset, &ev); bad != nil {
-			if err := r.reject(bad, line, offset); err != nil {
+		r.summary.lines += int64(n)
+		r.decode(n)
+		for i := range n {
+			if err := r.judge(i, offset); err != nil {
 				return err
 			}
-		}
-		if err := r.print(); err != nil {
-			return err
+			offset++
 		}
 	}
 }
 
-// judge decodes and observes one line.
-func (r *replayer) judge(line []byte, length int, offset int64, ev *schemas.Event) *schemas.BadRecord {
-	if length > r.limit {
-		return tooLarge(length, r.limit)
+// decode decodes the first n lines at hand and has the engine look ahead at them.
+func (r *replayer) decode(n int) {
+	usable := 0
+	r.decoder.Begin()
+	for i := range n {
+		line := &r.batch[i]
+		if line.length > r.limit {
+			r.bad[i] = tooLarge(line.length, r.limit)
+			continue
+		}
+		if r.bad[i] = badRecord(r.decoder.DecodeNext(line.text, &r.events[i])); r.bad[i] == nil {
+			r.ahead[usable] = &r.events[i]
+			usable++
+		}
 	}
-	if bad := badRecord(r.decoder.Decode(line, ev)); bad != nil {
-		return bad
+	r.engine.Foresee(r.ahead[:usable])
+}
+
+// judge has the engine judge the i-th line at hand, and prints what came of it.
+func (r *replayer) judge(i int, offset int64) error {
+	if r.bad[i] == nil {
+		_, r.bad[i] = r.engine.Observe(&r.events[i], detector.Record{Offset: offset})
 	}
-	_, bad := r.engine.Observe(ev, detector.Record{Offset: offset})
-	return bad
+	if r.bad[i] != nil {
+		if err := r.reject(r.bad[i], r.batch[i].text, offset); err != nil {
+			return err
+		}
+	}
+	return r.print()
 }
 
 // print writes what the engine has decided since the last call.
