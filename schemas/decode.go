@@ -23,14 +23,14 @@ type Decoder struct {
 	line    func(d *Decoder, line []byte, ev *Event) *BadRecord // of a preset of text lines
 	shape   *shape                                              // nil: our own names and nothing else
 	scan    scanner
-	follow  followers
+	steps   *steps
 	minute  minute
 	scratch []byte // of the batch: what had to be written anew, such as strings with escapes
 
 	// Of the record at hand.
-	clientIP, method, path, status, timestamp value // what check judges
-	bytes                                     []byte
-	found                                     []value // per mapping of shape
+	refused refusals
+	bytes   []byte
+	found   []value // per mapping of shape
 }
 
 // NewDecoder makes a decoder; the error says what is wrong with the options.
@@ -43,7 +43,7 @@ func NewDecoder(o Options) (*Decoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Decoder{max: o.MaxRecordBytes, line: p.line}
+	d := &Decoder{max: o.MaxRecordBytes, line: p.line, steps: newSteps()}
 	if d.max == 0 {
 		d.max = DefaultMaxRecordBytes
 	}
@@ -81,15 +81,16 @@ func (d *Decoder) Begin() { d.scratch = d.scratch[:0] }
 func (d *Decoder) DecodeNext(record []byte, ev *Event) error {
 	ev.Reset()
 	ev.Raw = record
+	record = record[:len(record):len(record)] // what looks behind a value must not see what is no record's
 	if len(record) > d.max {
 		return &BadRecord{ReasonTooLarge, fmt.Sprintf("%d bytes, %d are allowed", len(record), d.max)}
 	}
-	d.clientIP, d.method, d.path, d.status, d.timestamp = value{}, value{}, value{}, value{}, value{}
+	d.refused.reset()
 	d.bytes = nil
 	if d.line != nil {
 		return d.decodeLine(record, ev)
 	}
-	d.scan.b, d.scan.high = record, false
+	d.scan.begin(record)
 	at := 0
 	if d.shape == nil {
 		at = d.ownShape(ev)
@@ -98,7 +99,7 @@ func (d *Decoder) DecodeNext(record []byte, ev *Event) error {
 	}
 	// Bytes from 0x80 on are JSON only inside strings, so a record without any there
 	// is ASCII and needs no look at its UTF-8.
-	if (at < 0 || d.scan.high) && !utf8.Valid(record) {
+	if (at < 0 || d.scan.stops.high) && !utf8.Valid(record) {
 		return notUTF8(record)
 	}
 	if at < 0 {
@@ -138,52 +139,60 @@ func (d *Decoder) ownShape(ev *Event) int {
 	if i = skipBlanks(b, i+1); i < len(b) && b[i] == '}' {
 		return end(b, i+1)
 	}
-	last := fieldNone
+	last := &d.steps[fieldNone]
 	for {
 		var name []byte
-		f, next := d.follow.next(b, i, last)
-		switch {
-		case f == fieldNone:
-			if f, name, next = d.ownKey(i); next < 0 {
+		at := last.likely
+		next := i + at.size
+		if rest := b[i:]; at.at(rest) {
+		} else if at = last.other; at.at(rest) {
+			next = i + at.size
+		} else {
+			if at, name, next = d.ownKey(i, last); next < 0 {
 				return next
 			}
-			d.follow[last] = f
-		case next < len(b) && b[next] <= ' ':
-			next = skipBlanks(b, next)
 		}
-		v, next := d.scan.value(next, 1)
-		if next < 0 {
-			return next
+		last = at
+		var v value
+		if v, next = d.scan.quick(next); v.kind == kindNull {
+			if v, next = d.scan.value(skipBlanks(b, next), 1); next < 0 {
+				return next
+			}
 		}
-		if f != fieldNone {
-			d.set(ev, f, v)
+		if at.field != fieldNone {
+			d.set(ev, at.field, v)
 		} else {
 			ev.Extra = append(ev.Extra, Member{Key: name, Value: v.raw})
 		}
-		last = f
-		if next < len(b) && b[next] <= ' ' {
-			next = skipBlanks(b, next)
-		}
-		switch {
-		case next < len(b) && b[next] == ',':
-			if i = next + 1; i < len(b) && b[i] <= ' ' {
-				i = skipBlanks(b, i)
+		if next >= len(b) || b[next] != ',' {
+			if next = skipBlanks(b, next); next < len(b) && b[next] == '}' {
+				return end(b, next+1)
 			}
-		case next < len(b) && b[next] == '}':
-			return end(b, next+1)
-		default:
-			return ^next
+			if next >= len(b) || b[next] != ',' {
+				return ^next
+			}
 		}
+		i = next + 1
 	}
 }
 
-// ownKey reads a name and the colon behind it and says which field it is.
-func (d *Decoder) ownKey(i int) (f field, name []byte, next int) {
+// ownKey reads a name that is not the likely one, and the colon behind it, and says
+// which field it is.
+func (d *Decoder) ownKey(i int, last *step) (at *step, name []byte, next int) {
+	b := d.scan.b
+	i = skipBlanks(b, i)
+	for _, at := range [...]*step{last.likely, last.other} {
+		if at.size > 0 && at.size <= len(b)-i && string(b[i:i+at.size]) == at.text {
+			return at, nil, i + at.size
+		}
+	}
 	name, escaped, next := d.scan.key(i)
 	if next >= 0 && escaped {
 		name = d.unescape(name)
 	}
-	return fieldOf(name), name, next
+	at = &d.steps[fieldOf(name)]
+	last.learn(at)
+	return at, name, next
 }
 
 // end checks that only white space follows the record's object.
@@ -207,17 +216,34 @@ func (d *Decoder) check(ev *Event) *BadRecord {
 	}
 	switch {
 	case !ev.ClientIP.IsValid():
-		return unusable(ReasonClientIP, d.clientIP)
+		return unusable(ReasonClientIP, d.refused.values[fieldClientIP])
 	case len(ev.Method) == 0:
-		return unusable(ReasonMethod, d.method)
+		return unusable(ReasonMethod, d.refused.values[fieldMethod])
 	case len(ev.Path) == 0:
-		return unusable(ReasonPath, d.path)
+		return unusable(ReasonPath, d.refused.values[fieldPath])
 	case ev.Status == 0:
-		return unusable(ReasonStatus, d.status)
-	case !ev.HasTime && d.timestamp.kind != kindNull:
-		return unusable(ReasonTimestamp, d.timestamp)
+		return unusable(ReasonStatus, d.refused.values[fieldStatus])
+	case !ev.HasTime && d.refused.values[fieldTimestamp].kind != kindNull:
+		return unusable(ReasonTimestamp, d.refused.values[fieldTimestamp])
 	}
 	return nil
+}
+
+// refusals remember what stood in a field that a record needs and was of no use.
+type refusals struct {
+	any    bool
+	values [fieldTimestamp + 1]value // the last one, by field; the first fields are those
+}
+
+func (r *refusals) note(f field, v value) {
+	r.any = true
+	r.values[f] = v
+}
+
+func (r *refusals) reset() {
+	if r.any {
+		*r = refusals{}
+	}
 }
 
 // quoted is how much of a value the detail of a bad record shows.

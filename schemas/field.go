@@ -1,5 +1,10 @@
 package schemas
 
+import (
+	"encoding/binary"
+	"net/netip"
+)
+
 // field is one field of an Event that a record can set.
 type field uint8
 
@@ -101,20 +106,25 @@ func EventFields() []string {
 func (d *Decoder) set(ev *Event, f field, v value) {
 	switch f {
 	case fieldClientIP:
-		d.clientIP = v
-		ev.ClientIP, _ = ParseAddr(d.stringOf(v))
+		if ev.ClientIP = d.addr(v); !ev.ClientIP.IsValid() {
+			d.refused.note(f, v)
+		}
 	case fieldMethod:
-		d.method = v
-		ev.Method = d.upper(d.stringOf(v))
+		if ev.Method = d.upper(v); len(ev.Method) == 0 {
+			d.refused.note(f, v)
+		}
 	case fieldPath:
-		d.path = v
-		ev.Path = d.stringOf(v)
+		if ev.Path = d.stringOf(v); len(ev.Path) == 0 || ev.Path[0] == '?' {
+			d.refused.note(f, v)
+		}
 	case fieldStatus:
-		d.status = v
-		ev.Status = d.statusOf(v)
+		if ev.Status = d.statusOf(v); ev.Status == 0 {
+			d.refused.note(f, v)
+		}
 	case fieldTimestamp:
-		d.timestamp = v
-		ev.Time, ev.HasTime = d.timeOf(v)
+		if ev.Time, ev.HasTime = d.timeOf(v); !ev.HasTime {
+			d.refused.note(f, v)
+		}
 	case fieldEventID:
 		ev.EventID = d.text(v)
 	case fieldRoute:
@@ -145,7 +155,7 @@ func (d *Decoder) set(ev *Event, f field, v value) {
 	case fieldHost:
 		ev.Host = d.text(v)
 	case fieldPeerIP:
-		ev.PeerIP, _ = ParseAddr(d.stringOf(v))
+		ev.PeerIP = d.addr(v)
 	case fieldXForwardedFor:
 		ev.XForwardedFor = d.text(v)
 	case fieldResponseBody:
@@ -165,17 +175,21 @@ func (d *Decoder) set(ev *Event, f field, v value) {
 
 // stringOf gives a string's meaning, nil for anything that is no string.
 func (d *Decoder) stringOf(v value) []byte {
-	if v.kind != kindString {
-		if v.kind == kindText {
-			return v.raw
-		}
-		return nil
+	if v.kind == kindString && !v.escaped {
+		return v.raw[1 : len(v.raw)-1 : len(v.raw)-1]
 	}
-	inside := v.raw[1 : len(v.raw)-1 : len(v.raw)-1]
-	if v.escaped {
-		return d.unescape(inside)
+	return d.otherString(v)
+}
+
+// otherString is stringOf for what is not as usual.
+func (d *Decoder) otherString(v value) []byte {
+	switch v.kind {
+	case kindString:
+		return d.unescape(v.raw[1 : len(v.raw)-1])
+	case kindText:
+		return v.raw
 	}
-	return inside
+	return nil
 }
 
 // unescape gives the meaning of b, the inside of a string.
@@ -188,13 +202,30 @@ func (d *Decoder) unescape(b []byte) []byte {
 // text gives a string's meaning and the JSON text of a number or boolean; nil for
 // null, objects and arrays.
 func (d *Decoder) text(v value) []byte {
+	if v.kind == kindString && !v.escaped {
+		return v.raw[1 : len(v.raw)-1 : len(v.raw)-1]
+	}
+	return d.otherText(v)
+}
+
+// otherText is text for what is not as usual.
+func (d *Decoder) otherText(v value) []byte {
 	switch v.kind {
-	case kindString, kindText:
-		return d.stringOf(v)
 	case kindNumber, kindTrue, kindFalse:
 		return v.raw
 	}
-	return nil
+	return d.otherString(v)
+}
+
+// addr gives the address that a string is, the zero Addr for anything else.
+func (d *Decoder) addr(v value) netip.Addr {
+	if v.kind == kindString && !v.escaped {
+		if addr, ok := parseDotted(v.raw[1 : len(v.raw)-1]); ok {
+			return addr
+		}
+	}
+	addr, _ := ParseAddr(d.stringOf(v))
+	return addr
 }
 
 // number gives the text of a number, or of a string that is one; nil for the rest.
@@ -232,6 +263,9 @@ func (d *Decoder) timeOf(v value) (int64, bool) {
 		return parseEpoch(v.raw)
 	case kindString, kindText:
 		s := d.stringOf(v)
+		if v.kind == kindString && !v.escaped {
+			s = v.raw[1 : len(v.raw)-1] // with what is behind it
+		}
 		if t, ok := d.minute.parseRFC3339(s); ok {
 			return t, true
 		}
@@ -242,8 +276,15 @@ func (d *Decoder) timeOf(v value) (int64, bool) {
 	return 0, false
 }
 
-// upper gives b in capitals (ASCII), as it stands where it already is.
-func (d *Decoder) upper(b []byte) []byte {
+// upper gives a string in capitals (ASCII), as it stands where it already is.
+func (d *Decoder) upper(v value) []byte {
+	b := d.stringOf(v)
+	if len(v.raw) <= 9 && v.kind == kindString && !v.escaped && cap(v.raw) >= 9 {
+		w := binary.LittleEndian.Uint64(v.raw[1:9])
+		if !hasSmall(w << ((64 - 8*len(b)) & 63)) {
+			return b
+		}
+	}
 	for i, c := range b {
 		if 'a' <= c && c <= 'z' {
 			start := len(d.scratch)
@@ -258,4 +299,10 @@ func (d *Decoder) upper(b []byte) []byte {
 		}
 	}
 	return b
+}
+
+// hasSmall says whether a byte of w is a small letter (ASCII).
+func hasSmall(w uint64) bool {
+	low7 := w & (eachByte * 0x7f)
+	return (low7+eachByte*(0x80-'a'))&^(low7+eachByte*(0x7f-'z'))&^w&highBits != 0
 }

@@ -29,8 +29,30 @@ func (m *minute) parseRFC3339(b []byte) (int64, bool) {
 	if !ok || second > 59 || b[16] != ':' {
 		return 0, false
 	}
+	t := m.micros + int64(second)*microsPerSecond
+	if fraction, ok := fractionUTC(b[19:]); ok {
+		return t + fraction, t < endOfTime
+	}
 	fraction, zone, ok := parseFraction(b[19:])
 	offset, ok2 := parseOffset(zone, true)
-	t := m.micros + int64(second)*microsPerSecond + fraction - offset
+	t += fraction - offset
 	return t, ok && ok2 && 0 <= t && t < endOfTime
+}
+
+// fractionUTC reads .999Z with up to six digits, as µs, without a loop: 5 of 200 ns a
+// record. b must have capacity for nine bytes; what stands behind it does not matter.
+// False: b is something else.
+func fractionUTC(b []byte) (int64, bool) {
+	if cap(b) < 9 || len(b) == 0 {
+		return 0, false
+	}
+	w := binary.LittleEndian.Uint64(b[1:9])
+	n := leadingDigits(w)
+	if b[0] != '.' || n == 0 || n > 6 || len(b) != n+2 || b[n+1] != 'Z' {
+		return 0, false
+	}
+	// The digits become the last but 6-n of eight, the others zeros: 00123000.
+	w = (w ^ eachByte*'0') << (64 - 8*n) >> (64 - 8*n) << 16
+	w = w*10 + w>>8
+	return int64((w&0x000000FF000000FF*(100+1_000_000<<32) + w>>16&0x000000FF000000FF*(1+10_000<<32)) >> 32), true
 }

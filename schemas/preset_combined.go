@@ -34,8 +34,9 @@ func parseCombined(d *Decoder, line []byte, ev *Event) *BadRecord {
 
 	d.set(ev, fieldClientIP, textValue(client))
 	d.set(ev, fieldUserID, logged(user))
-	d.timestamp = textValue(instant)
-	ev.Time, ev.HasTime = parseCommonLog(instant)
+	if ev.Time, ev.HasTime = parseCommonLog(instant); !ev.HasTime {
+		d.refused.note(fieldTimestamp, textValue(instant))
+	}
 	method, target, protocol := splitRequest(d.plain(request))
 	d.set(ev, fieldMethod, textValue(method))
 	d.set(ev, fieldPath, textValue(target))

@@ -41,8 +41,9 @@ func (d *Decoder) read(ev *Event, m mapping, v value, done *[fieldCount]bool) {
 		v = d.header(v)
 	case asTime:
 		if !done[fieldTimestamp] {
-			d.timestamp = v
-			ev.Time, ev.HasTime = d.vendorTime(v)
+			if ev.Time, ev.HasTime = d.vendorTime(v); !ev.HasTime {
+				d.refused.note(fieldTimestamp, v)
+			}
 			done[fieldTimestamp] = ev.HasTime
 		}
 		return
@@ -111,7 +112,7 @@ func (d *Decoder) header(v value) value {
 		return v
 	}
 	var joined []byte
-	s := scanner{b: v.raw}
+	s := scanner{b: v.raw, stops: stops{b: v.raw}}
 	for i := skipBlanks(v.raw, 1); v.raw[i] != ']'; {
 		element, next := s.value(i, 1)
 		if text := d.text(anyValue(element)); joined == nil {

@@ -35,70 +35,6 @@ type value struct {
 // the index after what they read. Where the text is not JSON they give a negative
 // number: ^ of the index at which it went wrong.
 
-// textFlags say what a string holds besides plain ASCII.
-type textFlags uint8
-
-const (
-	flagEscape textFlags = 1 << iota // a backslash
-	flagHigh                         // a byte from 0x80 on, there or right behind: UTF-8 remains to be checked
-)
-
-const (
-	eachByte = 0x0101010101010101
-	highBits = 0x8080808080808080
-)
-
-// skipString reads a string from the byte after its opening quote and gives the
-// index of its closing quote.
-func skipString(b []byte, i int) (int, textFlags) {
-	var flags textFlags
-	for {
-		end, high := skipPlain(b, i)
-		if high&highBits != 0 {
-			flags |= flagHigh
-		}
-		if end >= len(b) {
-			return ^len(b), flags
-		}
-		switch b[end] {
-		case '"':
-			return end, flags
-		case '\\':
-			flags |= flagEscape
-			if i = skipEscape(b, end); i < 0 {
-				return i, flags
-			}
-		default:
-			return ^end, flags
-		}
-	}
-}
-
-// skipPlain gives the index of the first byte from i on that ends plain text: a
-// quote, a backslash or a control character. A byte from 0x80 on that it met shows
-// in high, perhaps also one of the seven bytes behind that index.
-//
-// Eight bytes at a time (Mycroft's test, see Warren, Hacker's Delight, 6-1): of the
-// bytes that end plain text the first one is found exactly; a borrow can mark only
-// bytes after it. With bit 1 flipped the quote, 0x22, stands right behind the control
-// characters, so that one comparison finds both (5 of 207 ns a record).
-func skipPlain(b []byte, i int) (end int, high uint64) {
-	for ; i+8 <= len(b); i += 8 {
-		w := binary.LittleEndian.Uint64(b[i:])
-		high |= w
-		quote := w ^ eachByte*2
-		slash := w ^ eachByte*'\\'
-		stop := ((quote-eachByte*0x21)&^quote | (slash-eachByte)&^slash) & highBits
-		if stop != 0 {
-			return i + bits.TrailingZeros64(stop)>>3, high
-		}
-	}
-	for ; i < len(b) && b[i] >= ' ' && b[i] != '"' && b[i] != '\\'; i++ {
-		high |= uint64(b[i])
-	}
-	return i, high
-}
-
 // skipEscape reads an escape from its backslash.
 func skipEscape(b []byte, i int) int {
 	if i+1 >= len(b) {
@@ -139,12 +75,27 @@ func skipBlanks(b []byte, i int) int {
 	return i
 }
 
-// skipDigits gives the index of the first byte that is no digit.
+// skipDigits gives the index of the first byte that is no digit. Eight bytes at a time,
+// for how many digits there are is what the processor guesses wrong in a loop.
 func skipDigits(b []byte, i int) int {
+	for i+8 <= len(b) {
+		if n := leadingDigits(binary.LittleEndian.Uint64(b[i:])); n < 8 {
+			return i + n
+		}
+		i += 8
+	}
 	for i < len(b) && b[i]-'0' <= 9 {
 		i++
 	}
 	return i
+}
+
+// leadingDigits says how many of the bytes of w, the lowest first, are digits up to the
+// first one that is none. Adding 0x76 to a byte sets its high bit where it is more
+// than 9; a carry out of it changes only bytes behind it.
+func leadingDigits(w uint64) int {
+	w ^= eachByte * '0'
+	return bits.TrailingZeros64((w+eachByte*0x76|w)&highBits) / 8
 }
 
 // skipNumber reads a number: -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?
@@ -197,12 +148,67 @@ func skipWord(b []byte, i int, word string) int {
 	return ^i
 }
 
-// scanner walks over one record. It remembers whether a string held bytes from
-// 0x80 on and has the space to walk over nested values without recursion.
+// scanner walks over one record. It has the space to walk over nested values without
+// recursion.
 type scanner struct {
-	b    []byte
-	high bool   // UTF-8 remains to be checked
-	nest []byte // opening brackets of skipNested
+	b     []byte
+	stops stops
+	nest  []byte // opening brackets of skipNested
+}
+
+// begin takes the scanner to a record.
+func (s *scanner) begin(record []byte) {
+	s.b = record
+	s.stops.begin(record)
+}
+
+// quick reads a value that is a string without escapes, in a record that is marked, or
+// a number; anything else is null to it, and is left to value.
+func (s *scanner) quick(i int) (v value, next int) {
+	b := s.b
+	if i >= len(b) {
+		return v, i
+	}
+	switch c := b[i]; {
+	case c == '"':
+		end := i + 1
+		if w := s.stops.near(end); w != 0 {
+			end += bits.TrailingZeros64(w)
+		} else {
+			end = s.stops.far(end)
+		}
+		if end < len(b) && b[end] == '"' {
+			return value{raw: b[i : end+1], kind: kindString}, end + 1
+		}
+	case c-'0' <= 9:
+		if next = skipNumber(b, i); next >= 0 {
+			return value{raw: b[i:next], kind: kindNumber}, next
+		}
+	}
+	return v, i
+}
+
+// text reads a string from the byte after its opening quote and gives the index of
+// its closing quote.
+func (s *scanner) text(i int) (end int, escaped bool) {
+	b := s.b
+	for {
+		end = s.stops.next(i)
+		if end >= len(b) {
+			return ^len(b), escaped
+		}
+		switch b[end] {
+		case '"':
+			return end, escaped
+		case '\\':
+			escaped = true
+			if i = skipEscape(b, end); i < 0 {
+				return i, escaped
+			}
+		default:
+			return ^end, escaped
+		}
+	}
 }
 
 // key reads a member's name and the colon behind it, from the name's opening
@@ -213,13 +219,9 @@ func (s *scanner) key(i int) (name []byte, escaped bool, next int) {
 	if i >= len(b) || b[i] != '"' {
 		return nil, false, ^i
 	}
-	end, flags := skipString(b, i+1)
+	end, escaped := s.text(i + 1)
 	if end < 0 {
 		return nil, false, end
-	}
-	if flags != 0 {
-		s.high = s.high || flags&flagHigh != 0
-		escaped = flags&flagEscape != 0
 	}
 	name = b[i+1 : end]
 	if i = end + 1; i >= len(b) || b[i] != ':' {
@@ -241,14 +243,11 @@ func (s *scanner) value(i, depth int) (v value, next int) {
 	}
 	switch c := b[i]; c {
 	case '"':
-		end, flags := skipString(b, i+1)
+		end, escaped := s.text(i + 1)
 		if end < 0 {
 			return v, end
 		}
-		if flags&flagHigh != 0 {
-			s.high = true
-		}
-		return value{raw: b[i : end+1], kind: kindString, escaped: flags&flagEscape != 0}, end + 1
+		return value{raw: b[i : end+1], kind: kindString, escaped: escaped}, end + 1
 	case '{', '[':
 		next = s.skipNested(i, depth)
 		v.kind = kindObject

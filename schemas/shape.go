@@ -154,7 +154,7 @@ func (d *Decoder) member(ev *Event, n *shapeNode, i, depth int) (value, int) {
 // writes it: [{"key": "http.route", "value": {"stringValue": "/x"}}, ...]. The list
 // has been scanned before.
 func (d *Decoder) keyedList(n *shapeNode, list []byte) {
-	s := scanner{b: list}
+	s := scanner{b: list, stops: stops{b: list}}
 	for i := skipBlanks(list, 1); list[i] != ']'; {
 		v, next := s.value(i, 1)
 		if v.kind == kindObject {
@@ -191,7 +191,7 @@ func anyValue(v value) value {
 
 // eachMember calls yield for each member of an object that has been scanned.
 func eachMember(object []byte, yield func(name []byte, v value)) {
-	s := scanner{b: object}
+	s := scanner{b: object, stops: stops{b: object}}
 	for i := skipBlanks(object, 1); object[i] != '}'; {
 		name, _, start := s.key(i)
 		v, next := s.value(start, 1)
