@@ -15,11 +15,13 @@ type Options struct {
 	Preset         string            // "" is json, our own names; see Presets
 	Fields         map[string]string // event field -> gjson path into the record; beside or instead of a preset
 	MaxRecordBytes int               // 0: 1 MiB
+	Needs          FieldSet          // fields that are not in it are left out of events; 0: all are in it
 }
 
 // Decoder turns the bytes of records into events. It belongs to one goroutine.
 type Decoder struct {
 	max     int
+	needs   FieldSet
 	line    func(d *Decoder, line []byte, ev *Event) *BadRecord // of a preset of text lines
 	shape   *shape                                              // nil: our own names and nothing else
 	scan    scanner
@@ -43,9 +45,12 @@ func NewDecoder(o Options) (*Decoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Decoder{max: o.MaxRecordBytes, line: p.line, steps: newSteps()}
+	d := &Decoder{max: o.MaxRecordBytes, needs: o.Needs, line: p.line, steps: newSteps()}
 	if d.max == 0 {
 		d.max = DefaultMaxRecordBytes
+	}
+	if d.needs == 0 {
+		d.needs = 1<<fieldCount - 1
 	}
 	switch {
 	case d.max < 0:
@@ -159,9 +164,11 @@ func (d *Decoder) ownShape(ev *Event) int {
 				return next
 			}
 		}
-		if at.field != fieldNone {
+		switch {
+		case !d.needs.has(at.field):
+		case at.field != fieldNone:
 			d.set(ev, at.field, v)
-		} else {
+		default:
 			ev.Extra = append(ev.Extra, Member{Key: name, Value: v.raw})
 		}
 		if next >= len(b) || b[next] != ',' {
@@ -206,7 +213,7 @@ func end(b []byte, i int) int {
 // check completes ev once all of the record has been read, and judges it.
 func (d *Decoder) check(ev *Event) *BadRecord {
 	if cut := bytes.IndexByte(ev.Path, '?'); cut >= 0 {
-		if ev.Query == nil {
+		if ev.Query == nil && d.needs.has(fieldQuery) {
 			ev.Query = ev.Path[cut+1:]
 		}
 		ev.Path = ev.Path[:cut:cut]

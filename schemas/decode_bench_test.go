@@ -41,6 +41,20 @@ func BenchmarkDecodeMixed(b *testing.B) {
 	}
 }
 
+// BenchmarkDecodeNeeded is BenchmarkDecodeMixed with the fields that rules for
+// addresses and endpoints need.
+func BenchmarkDecodeNeeded(b *testing.B) {
+	records := mixedRecords(1024)
+	d := newDecoder(b, Options{Needs: FieldsNamed("route", "peer_ip", "x_forwarded_for", "blocked")})
+	var ev Event
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if err := d.Decode(records[i%len(records)], &ev); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkDecodeMany decodes so many records that the processor's branch predictor
 // cannot learn them by heart, as it does those of BenchmarkDecodeMixed.
 func BenchmarkDecodeMany(b *testing.B) {

@@ -101,6 +101,13 @@ func EventFields() []string {
 	}
 }
 
+// put is set where the field is needed.
+func (d *Decoder) put(ev *Event, f field, v value) {
+	if d.needs.has(f) {
+		d.set(ev, f, v)
+	}
+}
+
 // set gives field f of ev the value v; the last one set counts. A value that the
 // field cannot have leaves it absent; check says afterwards whether it was needed.
 func (d *Decoder) set(ev *Event, f field, v value) {

@@ -18,17 +18,19 @@ func parseALB(d *Decoder, line []byte, ev *Event) *BadRecord {
 	if domain := fields[albDomain]; len(domain) > 0 && string(domain) != "-" {
 		host = domain
 	}
-	d.set(ev, fieldTimestamp, textValue(fields[albTime]))
-	d.set(ev, fieldClientIP, textValue(fields[albClient]))
-	d.set(ev, fieldMethod, textValue(method))
-	d.set(ev, fieldPath, textValue(target))
-	d.set(ev, fieldStatus, textValue(fields[albStatus]))
-	d.set(ev, fieldRequestBytes, textValue(fields[albReceived]))
-	d.set(ev, fieldResponseBytes, textValue(fields[albSent]))
-	d.set(ev, fieldUserAgent, logged(d.plain(fields[albUserAgent])))
-	d.set(ev, fieldHost, logged(host))
-	d.set(ev, fieldEventID, logged(fields[albTrace]))
-	ev.LatencyMS = d.sumOfSeconds(fields[albRequestTime], fields[albTargetTime], fields[albResponseTime])
+	d.put(ev, fieldTimestamp, textValue(fields[albTime]))
+	d.put(ev, fieldClientIP, textValue(fields[albClient]))
+	d.put(ev, fieldMethod, textValue(method))
+	d.put(ev, fieldPath, textValue(target))
+	d.put(ev, fieldStatus, textValue(fields[albStatus]))
+	d.put(ev, fieldRequestBytes, textValue(fields[albReceived]))
+	d.put(ev, fieldResponseBytes, textValue(fields[albSent]))
+	d.put(ev, fieldUserAgent, logged(d.plain(fields[albUserAgent])))
+	d.put(ev, fieldHost, logged(host))
+	d.put(ev, fieldEventID, logged(fields[albTrace]))
+	if d.needs.has(fieldLatencyMS) {
+		ev.LatencyMS = d.sumOfSeconds(fields[albRequestTime], fields[albTargetTime], fields[albResponseTime])
+	}
 	d.extra(ev, "protocol", protocol)
 	for i, name := range albExtra() {
 		if name != "" {

@@ -32,34 +32,34 @@ func parseCombined(d *Decoder, line []byte, ev *Event) *BadRecord {
 	status, rest, _ := bytes.Cut(rest, []byte{' '})
 	size, rest, _ := bytes.Cut(rest, []byte{' '})
 
-	d.set(ev, fieldClientIP, textValue(client))
-	d.set(ev, fieldUserID, logged(user))
+	d.put(ev, fieldClientIP, textValue(client))
+	d.put(ev, fieldUserID, logged(user))
 	if ev.Time, ev.HasTime = parseCommonLog(instant); !ev.HasTime {
 		d.refused.note(fieldTimestamp, textValue(instant))
 	}
 	method, target, protocol := splitRequest(d.plain(request))
-	d.set(ev, fieldMethod, textValue(method))
-	d.set(ev, fieldPath, textValue(target))
-	d.set(ev, fieldStatus, textValue(status))
+	d.put(ev, fieldMethod, textValue(method))
+	d.put(ev, fieldPath, textValue(target))
+	d.put(ev, fieldStatus, textValue(status))
 	if string(size) == "-" { // %b writes no bytes so
 		size = []byte("0")
 	}
-	d.set(ev, fieldResponseBytes, textValue(size))
+	d.put(ev, fieldResponseBytes, textValue(size))
 	d.extra(ev, "protocol", protocol)
 
 	referer, rest, ok := cutQuoted(rest)
 	if !ok {
 		return nil
 	}
-	d.set(ev, fieldReferer, logged(d.plain(referer)))
+	d.put(ev, fieldReferer, logged(d.plain(referer)))
 	agent, rest, ok := cutQuoted(rest)
 	if !ok {
 		return nil
 	}
-	d.set(ev, fieldUserAgent, logged(d.plain(agent)))
+	d.put(ev, fieldUserAgent, logged(d.plain(agent)))
 	if chain, _, ok := cutQuoted(rest); ok {
 		if _, isAddr := ParseAddr(chain[bytes.LastIndexByte(chain, ',')+1:]); isAddr {
-			d.set(ev, fieldXForwardedFor, textValue(chain))
+			d.put(ev, fieldXForwardedFor, textValue(chain))
 		}
 	}
 	return nil
@@ -131,7 +131,7 @@ func logged(b []byte) value {
 
 // extra keeps a text that is no field of an event.
 func (d *Decoder) extra(ev *Event, name string, text []byte) {
-	if len(text) == 0 || string(text) == "-" {
+	if len(text) == 0 || string(text) == "-" || !d.needs.has(fieldNone) {
 		return
 	}
 	start := len(d.scratch)

@@ -53,7 +53,7 @@ func (d *Decoder) read(ev *Event, m mapping, v value, done *[fieldCount]bool) {
 
 // fill sets a field that nothing usable has been found for yet.
 func (d *Decoder) fill(ev *Event, f field, v value, done *[fieldCount]bool) {
-	if done[f] || v.kind == kindNull {
+	if done[f] || v.kind == kindNull || !d.needs.has(f) {
 		return
 	}
 	d.set(ev, f, v)

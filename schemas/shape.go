@@ -111,7 +111,7 @@ func (d *Decoder) members(ev *Event, n *shapeNode, i, depth int) int {
 		if next < 0 {
 			return next
 		}
-		if depth == 1 && (child == nil || !d.shape.vendor && len(child.mappings) == 0) {
+		if depth == 1 && d.needs.has(fieldNone) && (child == nil || !d.shape.vendor && len(child.mappings) == 0) {
 			ev.Extra = append(ev.Extra, Member{Key: name, Value: v.raw})
 		}
 		switch next = skipBlanks(b, next); {
