@@ -38,8 +38,10 @@ func newSession(d *Detect, lasting context.Context, producer *sink.Producer, ban
 // run is the loop. It returns nil when ctx is done and everything is finished and
 // committed, errAnew where another session may do better.
 func (s *session) run(ctx context.Context) error {
+	input := s.cfg.Input.decoderOptions()
+	input.Needs = s.deps.Program.Needs()
 	for range runtime.GOMAXPROCS(0) {
-		dec, err := schemas.NewDecoder(s.cfg.Input.decoderOptions())
+		dec, err := schemas.NewDecoder(input)
 		if err != nil {
 			return err
 		}

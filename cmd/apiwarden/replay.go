@@ -75,7 +75,7 @@ func replay(cmd *cobra.Command, o replayOptions, file string) error {
 	for _, w := range program.Warnings() {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s (warning)\n", w)
 	}
-	decoder, err := schemas.NewDecoder(schemas.Options{Preset: o.preset, MaxRecordBytes: int(o.maxRecord)})
+	decoder, err := schemas.NewDecoder(schemas.Options{Preset: o.preset, MaxRecordBytes: int(o.maxRecord), Needs: program.Needs()})
 	if err != nil {
 		return argumentError(cmd, "--input-preset: %v", err)
 	}
