@@ -85,6 +85,40 @@ func TestLinesAgreeWithSplit(t *testing.T) {
 	}
 }
 
+// Lines that are in the buffer can be had together, and only those.
+func TestLinesBuffered(t *testing.T) {
+	text := "a\r\nbb\n" + strings.Repeat("c", 20) + "\n\ndd\nee"
+	for name, r := range map[string]io.Reader{
+		"whole": strings.NewReader(text), "bytewise": iotest.OneByteReader(strings.NewReader(text)), "halves": iotest.HalfReader(strings.NewReader(text)),
+	} {
+		l := newLineReader(r, 8)
+		l.buf = make([]byte, 12)
+		var got []string
+		var lengths []int
+		for {
+			line, n, err := l.next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			batch, to := [][]byte{line}, l.to
+			lengths = append(lengths, n)
+			for line, n, ok := l.buffered(); ok; line, n, ok = l.buffered() {
+				batch, lengths = append(batch, line), append(lengths, n)
+			}
+			if l.to != to {
+				t.Fatalf("%s: buffered has read", name)
+			}
+			got = append(got, strings.Split(string(bytes.Join(batch, []byte{'\n'})), "\n")...)
+		}
+		if d := cmp.Diff([]string{"a", "bb", "cccccccc", "", "dd", "ee"}, got); d != "" {
+			t.Errorf("%s: lines (-want +got):\n%s", name, d)
+		}
+		if d := cmp.Diff([]int{1, 2, 20, 0, 2, 2}, lengths); d != "" {
+			t.Errorf("%s: lengths (-want +got):\n%s", name, d)
+		}
+	}
+}
+
 func TestLinesReportReadError(t *testing.T) {
 	broken := io.MultiReader(strings.NewReader("a\nb"), iotest.ErrReader(errors.New("disk gone")))
 	l := newLineReader(broken, 8)
