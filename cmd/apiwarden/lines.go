@@ -42,13 +42,11 @@ func (l *lineReader) batch(dst []logLine) (n int, err error) {
 		return 0, err
 	}
 	for n = 1; n < len(dst); n++ {
-		i := bytes.IndexByte(l.buf[l.from:l.to], '\n')
-		if i < 0 {
+		text, length, ok := l.buffered()
+		if !ok {
 			break
 		}
-		text := withoutCR(l.buf[l.from : l.from+i])
-		l.from += i + 1
-		dst[n] = logLine{text[:min(len(text), l.limit)], len(text)}
+		dst[n] = logLine{text, length}
 	}
 	return n, nil
 }
