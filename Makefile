@@ -7,12 +7,12 @@ GO ?= go
 DEMO_FLAGS ?=
 TEST_FLAGS ?= -race -shuffle=on -timeout 20m
 PACKAGES ?= ./...
-BENCH ?= .
+export BENCH BENCH_SKIP BENCH_COUNT BENCH_TIME PROFILE
 LINT := $(GO) tool -modfile=.ci/tools/go.mod golangci-lint
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/apiwarden and bin/chdb-server
@@ -39,8 +39,20 @@ format: ## format the Go code
 	$(LINT) fmt ./...
 
 .PHONY: bench
-bench: ## run the benchmarks; BENCH=Decode picks some
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./schemas/... ./detector/... ./sink/... ./cmd/...
+bench: ## run the benchmarks and compare with docs/bench/micro.txt; BENCH=Decode picks some
+	.ci/bench run
+
+.PHONY: bench-record
+bench-record: ## run the benchmarks and make the result docs/bench/micro.txt
+	.ci/bench record
+
+.PHONY: profile
+profile: ## CPU profile of decoding and six rules; PROFILE=Detect adds fetching and delivery
+	.ci/bench profile
+
+.PHONY: pgo
+pgo: ## refresh cmd/apiwarden/default.pgo and measure what it gains
+	.ci/bench pgo
 
 .PHONY: docs
 docs: ## write docs/reference from the code
