@@ -85,17 +85,3 @@ func FuzzParseAddr(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkParseAddr(b *testing.B) {
-	for name, in := range map[string]string{"v4": "198.51.100.7", "v6": "2001:db8:85a3::8a2e:370:7334"} {
-		b.Run(name, func(b *testing.B) {
-			text := []byte(in)
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, ok := ParseAddr(text); !ok {
-					b.Fatal(in)
-				}
-			}
-		})
-	}
-}

@@ -69,6 +69,49 @@ func BenchmarkDecodeMany(b *testing.B) {
 	}
 }
 
+// BenchmarkDecodePreset decodes what gateways write whose shape is not ours: a JSON
+// object whose members are mapped, and a line of text.
+func BenchmarkDecodePreset(b *testing.B) {
+	for _, bm := range []struct {
+		preset string
+		line   func(r *rand.Rand, i int) []byte
+	}{{"nginx-json", nginxRecord}, {"combined", combinedLine}} {
+		b.Run(bm.preset, func(b *testing.B) {
+			rnd := rand.New(rand.NewPCG(1, 2))
+			records, size := make([][]byte, 1024), 0
+			for i := range records {
+				records[i] = bm.line(rnd, i)
+				size += len(records[i])
+			}
+			d := newDecoder(b, Options{Preset: bm.preset})
+			var ev Event
+			b.ReportAllocs()
+			b.SetBytes(int64(size / len(records)))
+			for i := 0; b.Loop(); i++ {
+				if err := d.Decode(records[i%len(records)], &ev); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// nginxRecord is the i-th record of an nginx that logs as docs/feeding.md has it.
+func nginxRecord(r *rand.Rand, i int) []byte {
+	return fmt.Appendf(nil, `{"msec":"17672256%02d.%03d","remote_addr":"%d.%d.%d.%d","request_method":"GET","request_uri":"/api/products/%d?page=%d","status":"%d",`+
+		`"request_time":"0.%03d","bytes_sent":"%d","http_user_agent":"Mozilla/5.0 (X11; Linux x86_64; rv:%d.0) Gecko/20100101","http_host":"api.example.com"}`,
+		i*3/1000, i*3%1000, 1+r.IntN(223), r.IntN(256), r.IntN(256), r.IntN(256), r.IntN(1_000_000), r.IntN(1000),
+		[]int{200, 200, 404, 500}[r.IntN(4)], r.IntN(1000), r.IntN(100_000), 100+r.IntN(40))
+}
+
+// combinedLine is the i-th line of an Apache or nginx with its classic format.
+func combinedLine(r *rand.Rand, i int) []byte {
+	return fmt.Appendf(nil, `%d.%d.%d.%d - - [01/Jan/2026:00:00:%02d +0000] "GET /api/products/%d?page=%d HTTP/1.1" %d %d "https://shop.example.com/" `+
+		`"Mozilla/5.0 (X11; Linux x86_64; rv:%d.0) Gecko/20100101"`,
+		1+r.IntN(223), r.IntN(256), r.IntN(256), r.IntN(256), i*3/1000, r.IntN(1_000_000), r.IntN(1000),
+		[]int{200, 200, 404, 500}[r.IntN(4)], r.IntN(100_000), 100+r.IntN(40))
+}
+
 // mixedRecords makes n records 3 ms apart; some lack a user or have a query.
 func mixedRecords(n int) [][]byte {
 	r := rand.New(rand.NewPCG(1, 2))

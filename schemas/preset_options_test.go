@@ -121,22 +121,3 @@ func FuzzPresets(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkPresets(b *testing.B) {
-	for name, in := range map[string]string{
-		"combined": `198.51.100.7 - - [17/May/2015:10:05:03 +0000] "GET /presentations/logstash/images/kibana-search.png HTTP/1.1" 200 203023 "http://example.com/" "Mozilla/5.0 (X11; Linux x86_64) Chrome/32.0"`,
-		"envoy":    `{"start_time":"2026-01-01T00:00:00.500Z","method":"GET","path":"/get?x=1","protocol":"HTTP/2","response_code":200,"response_flags":"-","bytes_received":0,"bytes_sent":380,"duration":7,"user_agent":"curl/8.5.0","request_id":"6ab9","x_forwarded_for":"203.0.113.4","authority":"www.example.com","upstream_cluster":"backend","downstream_remote_address":"203.0.113.4:40000"}`,
-	} {
-		b.Run(name, func(b *testing.B) {
-			d := newDecoder(b, Options{Preset: name})
-			var ev Event
-			b.ReportAllocs()
-			b.SetBytes(int64(len(in)))
-			for b.Loop() {
-				if err := d.Decode([]byte(in), &ev); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}

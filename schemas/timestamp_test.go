@@ -129,17 +129,3 @@ func TestFloatAndInt(t *testing.T) {
 		t.Error("nothing is a number")
 	}
 }
-
-func BenchmarkTimestamp(b *testing.B) {
-	for name, in := range map[string]string{"rfc3339": "2026-01-01T00:00:00.500000Z", "epoch": "1767225600123"} {
-		b.Run(name, func(b *testing.B) {
-			text := []byte(in)
-			for b.Loop() {
-				parseRFC3339(text)
-				if name == "epoch" {
-					parseEpoch(text)
-				}
-			}
-		})
-	}
-}

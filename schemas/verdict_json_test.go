@@ -109,12 +109,3 @@ func TestAppendAgreesWithEncodingJSON(t *testing.T) {
 		}
 	})
 }
-
-func BenchmarkAppendVerdict(b *testing.B) {
-	v := sampleVerdicts()[0]
-	var buf []byte
-	b.ReportAllocs()
-	for b.Loop() {
-		buf = AppendVerdict(buf[:0], &v)
-	}
-}
