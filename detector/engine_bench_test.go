@@ -55,8 +55,7 @@ func BenchmarkObserve(b *testing.B) {
 			}
 			shift := events[len(events)-1].Time - events[0].Time
 			b.ReportAllocs()
-			b.ResetTimer()
-			for i := range b.N {
+			for i := 0; b.Loop(); i++ {
 				ev := &events[i%len(events)]
 				ev.Time += shift
 				e.Observe(ev, Record{Offset: int64(i)})
