@@ -8,25 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/apiwarden/apiwarden/deploy/dev"
-	"github.com/apiwarden/apiwarden/schemas"
 )
-
-func BenchmarkEventBatchAdd(b *testing.B) {
-	redact, err := newRedaction([]string{"response_body"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	batch := &EventBatch{redact: redact}
-	ev := fullEvent()
-	subject, endpoint := []byte("192.0.2.7"), []byte("GET /{x}")
-	b.ReportAllocs()
-	for b.Loop() {
-		if batch.Len() == 100_000 {
-			batch.Reset()
-		}
-		batch.Add(&ev, schemas.Position{Topic: "api-logs", Offset: 1}, 1, subject, endpoint)
-	}
-}
 
 // BenchmarkInsertEvents measures rows a second into the real engine, 50,000 rows an
 // insert.
