@@ -84,7 +84,7 @@ type running struct {
 	stop    func() error // waits for the end; may be called again
 }
 
-func program(t *testing.T, rules string) *detector.Program {
+func program(t testing.TB, rules string) *detector.Program {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "rules.yaml")
 	if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
