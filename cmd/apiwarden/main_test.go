@@ -16,15 +16,15 @@ import (
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	if binary.dir != "" {
-		os.RemoveAll(binary.dir)
+	if built.dir != "" {
+		os.RemoveAll(built.dir)
 	}
 	os.Exit(status)
 }
 
-// binary is the program, built once per test process as users get it (without the
+// built is the program, built once per test process as users get it (without the
 // race detector).
-var binary struct {
+var built struct {
 	once sync.Once
 	dir  string
 	err  error
@@ -33,21 +33,21 @@ var binary struct {
 // builtBinary gives the path of the built program.
 func builtBinary(t testing.TB) string {
 	t.Helper()
-	binary.once.Do(func() {
-		binary.dir, binary.err = os.MkdirTemp("", "apiwarden-test-")
-		if binary.err != nil {
+	built.once.Do(func() {
+		built.dir, built.err = os.MkdirTemp("", "apiwarden-test-")
+		if built.err != nil {
 			return
 		}
-		build := exec.Command("go", "build", "-o", filepath.Join(binary.dir, "apiwarden"), ".")
+		build := exec.Command("go", "build", "-o", filepath.Join(built.dir, "apiwarden"), ".")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
-			binary.err = fmt.Errorf("building apiwarden: %w\n%s", err, out)
+			built.err = fmt.Errorf("building apiwarden: %w\n%s", err, out)
 		}
 	})
-	if binary.err != nil {
-		t.Fatal(binary.err)
+	if built.err != nil {
+		t.Fatal(built.err)
 	}
-	return filepath.Join(binary.dir, "apiwarden")
+	return filepath.Join(built.dir, "apiwarden")
 }
 
 func TestScripts(t *testing.T) {

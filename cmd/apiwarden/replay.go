@@ -29,6 +29,7 @@ type replayOptions struct {
 
 func newReplayCommand() *cobra.Command {
 	o := replayOptions{maxRecord: defaultMaxRecord}
+	var profile string
 	cmd := &cobra.Command{
 		Use:   "replay --rules RULES.yaml [flags] [FILE | -]",
 		Short: "Judge a log file by rules, without a broker",
@@ -50,7 +51,7 @@ error. Files that end in .gz are decompressed.`,
 			if len(args) > 0 {
 				file = args[0]
 			}
-			return replay(cmd, o, file)
+			return profiled(profile, func() error { return replay(cmd, o, file) })
 		},
 	}
 	f := cmd.Flags()
@@ -59,6 +60,7 @@ error. Files that end in .gz are decompressed.`,
 	f.BoolVar(&o.bans, "bans", false, "print the changes of the ban topic instead of the verdicts")
 	f.StringVar(&o.dlq, "dlq", "", "write the lines that cannot be used to this `file`, as JSON lines with offset, reason and record")
 	f.Var(&o.maxRecord, "max-record-bytes", "longer lines cannot be used")
+	profileFlag(cmd, &profile)
 	completePresets(cmd, "input-preset")
 	return cmd
 }

@@ -52,7 +52,7 @@ away it waits and catches up later.`,
 }
 
 func newRoleCommand(g *globals, r role) *cobra.Command {
-	var file, listen string
+	var file, listen, profile string
 	var printSchema bool
 	cmd := &cobra.Command{
 		Use:     r.use + " --config F",
@@ -73,11 +73,12 @@ func newRoleCommand(g *globals, r role) *cobra.Command {
 				_, err = fmt.Fprint(cmd.OutOrStdout(), text)
 				return err
 			}
-			return runRole(cmd, g, r, cfg)
+			return profiled(profile, func() error { return runRole(cmd, g, r, cfg) })
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file (default: built-in values and the environment)")
 	cmd.Flags().StringVar(&listen, "http", "", "address of health and metrics (default: http.listen of the configuration)")
+	profileFlag(cmd, &profile)
 	if r.stores && !r.detects {
 		cmd.Flags().BoolVar(&printSchema, "print-schema", false, "print the SQL of database, tables and views, and do nothing")
 	}

@@ -47,6 +47,7 @@ flags, configuration or rules are refused.`,
 		newReplayCommand(),
 		newCheckCommand(),
 		newBansCommand(g),
+		newBenchCommand(),
 		newVersionCommand(),
 		newDocsCommand(),
 	)
