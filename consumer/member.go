@@ -15,9 +15,6 @@ import (
 )
 
 const (
-	// maxPoll bounds the records of one turn, and with them how long a rebalance has
-	// to wait for it.
-	maxPoll = 16_384
 	// pollWait is how long a turn without records may take.
 	pollWait = time.Second
 	// closePatience is how long a client that has left its group may take to close.
@@ -80,11 +77,11 @@ func (m *member) join(ctx context.Context, group string, topics []string, callba
 	return err
 }
 
-// poll gives at most maxPoll records, waiting for them no longer than d.
-func (m *member) poll(ctx context.Context, d time.Duration) kgo.Fetches {
+// poll gives at most so many records, waiting for them no longer than d.
+func (m *member) poll(ctx context.Context, most int, d time.Duration) kgo.Fetches {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	return m.cl.PollRecords(ctx, maxPoll)
+	return m.cl.PollRecords(ctx, most)
 }
 
 // leave gives up what is owned, which commits what is marked, and leaves the group. It

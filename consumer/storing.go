@@ -19,6 +19,8 @@ const (
 	storeRows  = 50_000
 	storeBytes = 32 << 20
 	storeWait  = time.Second
+	// storePoll bounds the records that come on top of a batch that is nearly full.
+	storePoll = 16_384
 )
 
 // insertPatience is how long a rebalance waits for an insert that hangs.
@@ -82,7 +84,7 @@ func (s *storing) run(ctx context.Context) (err error) {
 		if len(s.last) > 0 {
 			d = max(0, storeWait-time.Since(s.since))
 		}
-		if err := s.turn(s.poll(ctx, d)); err != nil {
+		if err := s.turn(s.poll(ctx, storePoll, d)); err != nil {
 			return err
 		}
 	}
