@@ -119,7 +119,17 @@ func (s eventStream) encode(dst []byte, i int, ev event) []byte {
 		dst = append(dst, `","status":`...)
 	}
 	dst = appendDigits(dst, ev.status, 3)
-	dst = append(dst, `,"latency_ms":12.5,"bytes":20480,"user_id":"u-1234567","service":"catalog","host":"api.example.com","route":"`...)
+	// What differs from request to request does here too: it is what compression is
+	// left with.
+	h := scramble(uint64(i) ^ 1<<63)
+	dst = append(dst, `,"latency_ms":`...)
+	dst = append(appendDigits(dst, 10+int(h&63), 2), '.')
+	dst = appendDigits(dst, int(h>>8&7), 1)
+	dst = append(dst, `,"bytes":`...)
+	dst = appendDigits(dst, 10_000+int(h>>16&0xffff), 5)
+	dst = append(dst, `,"user_id":"u-`...)
+	dst = appendDigits(dst, int(h>>32), 7)
+	dst = append(dst, `","service":"catalog","host":"api.example.com","route":"`...)
 	switch {
 	case s.endpoints > 0:
 		dst = strconv.AppendInt(append(dst, `/e`...), int64(ev.place), 10)

@@ -97,6 +97,11 @@ func (p *process) runOn(ctx context.Context, listener net.Listener) error {
 		return p.http.Serve(serving, listener)
 	})
 
+	server.Go(func() error {
+		keepHeadroom(serving)
+		return nil
+	})
+
 	parts, partsCtx := errgroup.WithContext(working)
 	if p.detect != nil {
 		parts.Go(func() error { return p.detect.Run(partsCtx) })
