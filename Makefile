@@ -8,11 +8,12 @@ DEMO_FLAGS ?=
 TEST_FLAGS ?= -race -shuffle=on -timeout 20m
 PACKAGES ?= ./...
 export BENCH BENCH_SKIP BENCH_COUNT BENCH_TIME PROFILE
+BENCH_FLAGS ?=
 LINT := $(GO) tool -modfile=.ci/tools/go.mod golangci-lint
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/apiwarden and bin/chdb-server
@@ -53,6 +54,10 @@ profile: ## CPU profile of decoding and six rules; PROFILE=Detect adds fetching 
 .PHONY: pgo
 pgo: ## refresh cmd/apiwarden/default.pgo and measure what it gains
 	.ci/bench pgo
+
+.PHONY: bench-report
+bench-report: engine build ## measure end to end, peers included (half an hour), and write docs/bench; BENCH_FLAGS='--only raw,detect' passes flags on
+	bin/apiwarden bench --json docs/bench/measured.json --markdown docs/bench/measured.md --svg docs/bench $(BENCH_FLAGS)
 
 .PHONY: docs
 docs: ## write docs/reference from the code

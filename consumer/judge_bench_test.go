@@ -29,7 +29,7 @@ func BenchmarkJudge(b *testing.B) {
 				at := i % len(records)
 				j.records(p, records[at:at+1])
 				anHourLater(records[at], i/len(records)+1)
-				if i++; i%maxPoll == 0 {
+				if i++; i%detectPoll == 0 {
 					letters += len(p.out.letters)
 					p.out.reset()
 				}

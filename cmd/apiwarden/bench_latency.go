@@ -113,6 +113,9 @@ func (b *bench) latencyAt(ctx context.Context, rate int, d time.Duration) (laten
 	if err != nil {
 		return latency{}, err
 	}
+	if n := load.late.Load(); n > 0 {
+		b.say("%d batches were not sent: %d were unanswered already", n, mostUnanswered)
+	}
 	l := latency{rate: rate, judged: judged, expected: expected(load.sent, from)}
 	// What is behind has a while to come; what does not is told.
 	for end := time.Now().Add(d); ; {

@@ -17,7 +17,7 @@ func (r *benchReport) markdown(pictures string) string {
 	for _, m := range r.Measures {
 		if m.Section != section {
 			section = m.Section
-			fmt.Fprintf(&out, "\n## %s\n\n%s.\n\n| what | target | measured | |\n|---|---|---|---|\n", section, sectionShort(section))
+			fmt.Fprintf(&out, "\n## %s\n\n%s\n\n| what | target | measured | |\n|---|---|---|---|\n", section, sectionText(section))
 		}
 		want, met := "", ""
 		if m.Target != nil {
@@ -64,11 +64,12 @@ func (c curve) markdown() string {
 	return out.String()
 }
 
-func sectionShort(name string) string {
+// sectionText says what a section is about and how it measures.
+func sectionText(name string) string {
 	for _, s := range benchSections() {
 		if s.name == name {
-			return strings.ToUpper(s.short[:1]) + s.short[1:]
+			return strings.ToUpper(s.short[:1]) + s.short[1:] + ". " + s.how
 		}
 	}
-	return name
+	return ""
 }

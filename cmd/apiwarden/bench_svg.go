@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"image/color"
+	"math"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
@@ -28,19 +30,15 @@ var pictureColors = [...]color.Color{
 func drawCurve(c curve) ([]byte, error) {
 	p := plot.New()
 	p.BackgroundColor = color.White
-	p.Title.Text = c.Title
-	p.Title.Padding = vg.Points(8)
-	p.Title.TextStyle.Font.Size = vg.Points(12)
-	for _, a := range []struct {
-		axis *plot.Axis
-		of   axis
-	}{{&p.X, c.X}, {&p.Y, c.Y}} {
-		a.axis.Label.Text = a.of.Label
-		a.axis.Label.TextStyle.Font.Size = vg.Points(10)
-		a.axis.Tick.Marker = figureTicks{of: plot.DefaultTicks{}}
-		if a.of.Log {
-			a.axis.Scale, a.axis.Tick.Marker = plot.LogScale{}, figureTicks{of: plot.LogTicks{Prec: -1}}
-		}
+	p.Title.Text, p.Title.Padding = c.Title, vg.Points(8)
+	for _, t := range []struct {
+		style *text.Style
+		size  vg.Length
+	}{
+		{&p.Title.TextStyle, 12}, {&p.X.Label.TextStyle, 10}, {&p.Y.Label.TextStyle, 10},
+		{&p.X.Tick.Label, 9}, {&p.Y.Tick.Label, 9}, {&p.Legend.TextStyle, 9},
+	} {
+		t.style.Font.Variant, t.style.Font.Size = "Sans", t.size
 	}
 	grid := plotter.NewGrid()
 	grid.Horizontal.Color, grid.Vertical.Color = color.Gray{0xe0}, color.Gray{0xe0}
@@ -62,19 +60,32 @@ func drawCurve(c curve) ([]byte, error) {
 		}
 	}
 	p.Legend.Top, p.Legend.Left = true, true
-	p.Legend.TextStyle.Font.Size = vg.Points(9)
-	p.Legend.Padding = vg.Points(3)
-	if !c.Y.Log {
-		p.Y.Min = 0
-		p.Y.Max *= 1.15 // room for the legend
+	p.Legend.Padding, p.Legend.XOffs, p.Legend.YOffs = vg.Points(3), vg.Points(8), -vg.Points(2)
+	setAxis(&p.X, c.X)
+	setAxis(&p.Y, c.Y)
+	switch room := 1 + 0.12*float64(len(c.Series)); { // for the legend
+	case c.Y.Log:
+		p.Y.Min = math.Pow(10, math.Floor(math.Log10(p.Y.Min)))
+		p.Y.Max = math.Pow(10, math.Ceil(math.Log10(p.Y.Max)*1.05))
+	default:
+		p.Y.Min, p.Y.Max = 0, p.Y.Max*room
 	}
 	canvas := vgsvg.New(pictureWide, pictureHigh)
-	p.Draw(draw.Crop(draw.New(canvas), vg.Points(6), -vg.Points(14), vg.Points(6), -vg.Points(6)))
+	p.Draw(draw.Crop(draw.New(canvas), vg.Points(6), -vg.Points(16), vg.Points(6), -vg.Points(6)))
 	var out bytes.Buffer
 	if _, err := canvas.WriteTo(&out); err != nil {
 		return nil, fmt.Errorf("writing the picture: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// setAxis gives an axis its label, scale and ticks; what it spans is known by then.
+func setAxis(a *plot.Axis, of axis) {
+	a.Label.Text, a.Label.Padding = of.Label, vg.Points(4)
+	a.Tick.Marker = figureTicks{of: plot.DefaultTicks{}}
+	if of.Log {
+		a.Scale, a.Tick.Marker = plot.LogScale{}, figureTicks{of: plot.LogTicks{Prec: -1}}
+	}
 }
 
 // figureTicks labels ticks as people write figures.
@@ -85,19 +96,8 @@ func (t figureTicks) Ticks(low, high float64) []plot.Tick {
 	ticks := t.of.Ticks(low, high)
 	for i := range ticks {
 		if ticks[i].Label != "" {
-			ticks[i].Label = shortFigure(ticks[i].Value)
+			ticks[i].Label = figure(ticks[i].Value)
 		}
 	}
 	return ticks
-}
-
-// shortFigure writes 10,000 as 10 k.
-func shortFigure(v float64) string {
-	switch {
-	case v >= 1e6:
-		return fmt.Sprintf("%g M", v/1e6)
-	case v >= 1e4:
-		return fmt.Sprintf("%g k", v/1e3)
-	}
-	return fmt.Sprintf("%g", v)
 }
