@@ -62,30 +62,56 @@ type judge struct {
 	decoder  *schemas.Decoder
 	identity *schemas.Identity
 	topics   sink.Topics
-	event    schemas.Event
 	key      []byte // scratch
+
+	// Of the records at hand.
+	events [detector.Ahead]schemas.Event
+	bad    [detector.Ahead]*schemas.BadRecord
+	ahead  [detector.Ahead]*schemas.Event // the usable ones of events
 }
 
 // records has the partition's engine judge recs, in their order, and leaves what
 // follows from them in the partition's outbox.
 func (j *judge) records(p *partition, recs []*kgo.Record) {
-	for _, r := range recs {
-		if r.Attrs.IsControl() {
-			continue // a transaction's end: takes an offset, says nothing
+	for len(recs) > 0 {
+		n := min(len(recs), detector.Ahead)
+		j.decode(p, recs[:n])
+		for i, r := range recs[:n] {
+			if bad := j.record(p, r, i); bad != nil {
+				p.out.letters = append(p.out.letters, sink.DeadLetter(j.topics.DLQ, r, bad))
+				p.out.reasons = append(p.out.reasons, bad.Reason)
+			}
 		}
-		if bad := j.record(p, r); bad != nil {
-			p.out.letters = append(p.out.letters, sink.DeadLetter(j.topics.DLQ, r, bad))
-			p.out.reasons = append(p.out.reasons, bad.Reason)
-		}
+		recs = recs[n:]
 	}
 }
 
-func (j *judge) record(p *partition, r *kgo.Record) *schemas.BadRecord {
-	if bad := decode(j.decoder, r.Value, &j.event); bad != nil {
-		return bad
+// decode decodes the records at hand and has the engine look ahead at them.
+func (j *judge) decode(p *partition, recs []*kgo.Record) {
+	usable := 0
+	j.decoder.Begin()
+	for i, r := range recs {
+		if r.Attrs.IsControl() {
+			continue
+		}
+		if j.bad[i] = badRecord(j.decoder.DecodeNext(r.Value, &j.events[i])); j.bad[i] == nil {
+			j.ahead[usable] = &j.events[i]
+			usable++
+		}
 	}
-	j.checkKey(&p.out, r)
-	outcome, bad := p.engine.Observe(&j.event, detector.Record{Offset: r.Offset, Time: r.Timestamp.UnixMicro()})
+	p.engine.Foresee(j.ahead[:usable])
+}
+
+// record judges the i-th of the records at hand.
+func (j *judge) record(p *partition, r *kgo.Record, i int) *schemas.BadRecord {
+	if r.Attrs.IsControl() {
+		return nil // a transaction's end: takes an offset, says nothing
+	}
+	if j.bad[i] != nil {
+		return j.bad[i]
+	}
+	j.checkKey(&p.out, r, &j.events[i])
+	outcome, bad := p.engine.Observe(&j.events[i], detector.Record{Offset: r.Offset, Time: r.Timestamp.UnixMicro()})
 	if int(outcome) < len(p.out.outcomes) {
 		p.out.outcomes[outcome]++
 	}
@@ -112,8 +138,8 @@ func (j *judge) took(p *partition, verdicts []schemas.Verdict, changes []schemas
 
 // checkKey counts a record that is not keyed by its canonical subject: events of
 // that subject may lie in several partitions, where no rule sees all of them.
-func (j *judge) checkKey(out *outbox, r *kgo.Record) {
-	addr, _ := j.identity.Client(&j.event)
+func (j *judge) checkKey(out *outbox, r *kgo.Record, ev *schemas.Event) {
+	addr, _ := j.identity.Client(ev)
 	j.key = appendSubject(j.key[:0], j.identity.Network(addr))
 	if string(j.key) == string(r.Key) {
 		return
@@ -132,9 +158,8 @@ func appendSubject(dst []byte, network netip.Prefix) []byte {
 	return network.AppendTo(dst)
 }
 
-// decode gives why a record cannot be used, nil if it can.
-func decode(d *schemas.Decoder, value []byte, ev *schemas.Event) *schemas.BadRecord {
-	err := d.Decode(value, ev)
+// badRecord gives why a record cannot be used, nil if the decoder did not say.
+func badRecord(err error) *schemas.BadRecord {
 	if err == nil {
 		return nil
 	}

@@ -163,7 +163,7 @@ func (s *storing) row(r *kgo.Record) bool {
 		s.bytes += 2 * len(r.Value)
 		return true
 	}
-	if decode(s.decoder, r.Value, &s.event) != nil {
+	if s.decoder.Decode(r.Value, &s.event) != nil {
 		return false
 	}
 	stamp := r.Timestamp.UnixMicro()
