@@ -24,9 +24,12 @@
 //   - engine.go: Observe, from the event's time to the rules that count it
 //   - watermark.go: event time, lateness, what is refused as too far ahead
 //   - endpoint.go: METHOD + template, and the plan of all that the event can touch
-//   - subject.go, table.go, arena.go, record.go, log.go, compact.go: the counts
+//   - foresee.go: what an event says by itself, looked at for several events ahead, so
+//     that their state is in the processor's caches by then (prefetch.go)
+//   - subject.go, table.go, arena.go (hugepages_*.go), record.go, log.go, compact.go:
+//     the counts
 //   - kind.go: what a detector type is; counting.go, ratio.go, match.go, distinct.go
-//     (with valueset.go, valuelist.go): one type, or family of types, each
+//     (with valueset.go, valuetable.go, valuelist.go): one type, or family of types, each
 //   - decide.go, verdict.go, ban.go: what follows from the rules that fire
 //
 // # The state of a subject
