@@ -132,6 +132,9 @@ func newBench(o benchOptions, size benchSize, errOut io.Writer) (*bench, error) 
 	}
 	b := &bench{o: o, size: size, self: self, dir: dir, errOut: errOut, began: time.Now()}
 	b.report.describe(o.quick)
+	if b.report.Load >= 0.5 {
+		b.say("the machine is not idle (load %.1f): what is measured is what it has left", b.report.Load)
+	}
 	return b, nil
 }
 

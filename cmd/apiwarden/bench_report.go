@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -22,6 +23,7 @@ type benchReport struct {
 	OS       string    `json:"os"`
 	CPU      string    `json:"cpu"`
 	CPUs     int       `json:"cpus"`
+	Load     float64   `json:"load"` // processes that wanted a processor in the minute before
 	Kafka    string    `json:"kafka,omitempty"`
 	Quick    bool      `json:"quick"` // a small run, whose figures are rough
 	Measures []measure `json:"measures"`
@@ -96,6 +98,7 @@ func (r *benchReport) describe(quick bool) {
 	r.Started, r.Quick = time.Now().UTC().Truncate(time.Second), quick
 	r.Version, r.Commit, r.Go = build.version, build.commit, build.goVersion
 	r.OS, r.CPU, r.CPUs = runtime.GOOS+"/"+runtime.GOARCH, cpuModel(), runtime.NumCPU()
+	r.Load = loadAverage()
 }
 
 // cpuModel is what the system calls its processor; empty where it does not say.
@@ -110,6 +113,20 @@ func cpuModel() string {
 		}
 	}
 	return ""
+}
+
+// loadAverage is what the system says of the last minute; 0 where it does not.
+func loadAverage() float64 {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	load, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		return 0
+	}
+	return load
 }
 
 func (r *benchReport) add(m ...measure) { r.Measures = append(r.Measures, m...) }

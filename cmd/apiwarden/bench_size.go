@@ -39,7 +39,7 @@ func fullSize() benchSize {
 		events: 2_000_000, rounds: 3, addresses: 102_400,
 		floodLive:    20_000,
 		fewAddresses: 200_000, manyAddresses: 1_200_000,
-		latencyRate: 100_000, latencyFor: 20 * time.Second, latencyPoint: 8 * time.Second, warmUp: 4 * time.Second,
+		latencyRate: 100_000, latencyFor: 10 * time.Second, latencyPoint: 8 * time.Second, warmUp: 4 * time.Second,
 		loadFraction: []float64{0.1, 0.25, 0.5, 0.75, 0.9},
 		replayLines:  2_000_000, replayAddresses: []int{20_000, 1_000_000},
 		growthEvents:    1_000_000,

@@ -70,6 +70,9 @@ func drawCurve(c curve) ([]byte, error) {
 	default:
 		p.Y.Min, p.Y.Max = 0, p.Y.Max*room
 	}
+	if !c.X.Log {
+		p.X.Min = 0
+	}
 	canvas := vgsvg.New(pictureWide, pictureHigh)
 	p.Draw(draw.Crop(draw.New(canvas), vg.Points(6), -vg.Points(16), vg.Points(6), -vg.Points(6)))
 	var out bytes.Buffer

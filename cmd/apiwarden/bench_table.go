@@ -43,6 +43,9 @@ func (r *benchReport) heading() string {
 	if r.Kafka != "" {
 		text += ", Kafka: " + r.Kafka
 	}
+	if r.Load >= 0.5 {
+		text += fmt.Sprintf("; the machine was not idle before (load %.1f)", r.Load)
+	}
 	if r.Quick {
 		text += "; a quick run: its figures are rough"
 	}
