@@ -149,10 +149,11 @@ func (d *Decoder) ownShape(ev *Event) int {
 		var name []byte
 		at := last.likely
 		next := i + at.size
-		if rest := b[i:]; at.at(rest) {
-		} else if at = last.other; at.at(rest) {
-			next = i + at.size
-		} else {
+		switch rest := b[i:]; {
+		case at.at(rest):
+		case last.other.at(rest):
+			at, next = last.other, i+last.other.size
+		default:
 			if at, name, next = d.ownKey(i, last); next < 0 {
 				return next
 			}
@@ -183,8 +184,8 @@ func (d *Decoder) ownShape(ev *Event) int {
 	}
 }
 
-// ownKey reads a name that is not the likely one, and the colon behind it, and says
-// which field it is.
+// ownKey reads a name and the colon behind it and says which field it is: of names that
+// are unexpected, that stand behind blanks, or with which the record nearly ends.
 func (d *Decoder) ownKey(i int, last *step) (at *step, name []byte, next int) {
 	b := d.scan.b
 	i = skipBlanks(b, i)

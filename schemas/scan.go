@@ -133,7 +133,7 @@ func skipNumber(b []byte, i int) int {
 }
 
 // shortNumber is skipNumber for up to seven digits, and as many behind a point, in two
-// looks at eight bytes: 8 of 175 ns a record. It gives 0 where there is more to it.
+// looks at eight bytes: 6 of 190 ns a record. It gives 0 where there is more to it.
 func shortNumber(b []byte, i int) int {
 	if i+16 > len(b) {
 		return 0
