@@ -17,6 +17,8 @@ import (
 const (
 	// pollWait is how long a turn without records may take.
 	pollWait = time.Second
+	// sessionTimeout is after how long the group takes a silent member's partitions away.
+	sessionTimeout = 30 * time.Second
 	// closePatience is how long a client that has left its group may take to close.
 	closePatience = time.Second
 	// maxBatch is what a batch of records may decompress to. One that goes beyond is
@@ -56,7 +58,7 @@ func (m *member) join(ctx context.Context, group string, topics []string, callba
 		kgo.AutoCommitMarks(),
 		kgo.AutoCommitInterval(time.Second),
 		kgo.AutoCommitCallback(m.onCommit),
-		kgo.SessionTimeout(30 * time.Second),
+		kgo.SessionTimeout(sessionTimeout),
 		// An event of an aborted transaction did not happen. The ends of transactions
 		// take offsets, which the lag has to know.
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
