@@ -16,8 +16,8 @@ import (
 
 // usualEvents are n requests as most APIs see them: a few endpoints, some thousand
 // clients, the fields of a gateway's log.
-func usualEvents(n int) []schemas.Event {
-	rnd := rand.New(rand.NewPCG(1, 2))
+func usualEvents(n int, seed uint64) []schemas.Event {
+	rnd := rand.New(rand.NewPCG(1, seed))
 	agents := make([][]byte, 200)
 	for i := range agents {
 		agents[i] = fmt.Appendf(nil, "Mozilla/5.0 (X11; Linux x86_64; rv:%d.0) Gecko/20100101 Firefox/%d.0", 60+i, 60+i)
@@ -77,7 +77,7 @@ func BenchmarkTenThousandRows(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	events := usualEvents(rows)
+	events := usualEvents(rows, 2)
 	subject, endpoint := []byte("10.0.0.1"), []byte("GET /api/products/{id}")
 	batch := &EventBatch{redact: redact}
 	add := func() {
