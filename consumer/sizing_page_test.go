@@ -67,7 +67,7 @@ func plansTable() string {
 	rows := [][]string{{"events/s"}}
 	for _, line := range []string{
 		"active addresses", "detect: processes of 4 cores", "partitions of api-logs", "state, whole group", "memory of a process (of it: ban table)", "state.interval",
-		"cores: judging", "cores: packing snapshots", "cores: store", "cores: ClickHouse (servers of 16)", "cores: brokers", "dearest part",
+		"cores: judging", "cores: packing snapshots", "cores: store", "cores: ClickHouse (times 16)", "cores: brokers", "dearest part",
 		"api-logs in", "snapshots in", "verdicts in", "bans in; to all processes", "Kafka's network, in and out", "Kafka's disk, one day of api-logs", "store: processes", "a day on ClickHouse's disk; 30 days",
 	} {
 		rows = append(rows, []string{line})

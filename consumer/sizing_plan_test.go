@@ -31,7 +31,7 @@ type plan struct {
 	kafkaDisk float64 // bytes, of api-logs
 	rows      float64 // bytes a day on ClickHouse's disk
 	disk      float64 // bytes on ClickHouse's disk
-	servers   int     // of ClickHouse, 16 cores each
+	servers   int     // of 16 cores that ClickHouse would take
 	stores    int     // processes of store
 }
 
