@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"net/netip"
 	"time"
 	"unsafe"
 
@@ -16,6 +17,7 @@ type EventBatch struct {
 	redact *redaction
 	hash   *keyedHash // nil where nothing is hashed
 
+	addr        []byte // scratch
 	texts       []byte // all texts of all rows, row by row, in the order of textColumns
 	ends        []int  // where each text ends in texts
 	numbers     [eventNumbers][]number
@@ -57,12 +59,7 @@ func (b *EventBatch) Reset() {
 // (µs, the event's time where it has none itself), whom it counts for and its
 // endpoint key.
 func (b *EventBatch) Add(ev *schemas.Event, at schemas.Position, recordTime int64, subject, endpoint []byte) {
-	var addr [64]byte
-	var client, peer []byte
-	if ev.ClientIP.IsValid() {
-		client = ev.ClientIP.AppendTo(addr[:0])
-	}
-	b.text(textClientIP, client)
+	b.text(textClientIP, b.address(ev.ClientIP))
 	b.text(textMethod, ev.Method)
 	b.text(textPath, ev.Path)
 	b.text(textQuery, ev.Query)
@@ -73,10 +70,7 @@ func (b *EventBatch) Add(ev *schemas.Event, at schemas.Position, recordTime int6
 	b.text(textUserID, ev.UserID)
 	b.text(textAPIKeyID, ev.APIKeyID)
 	b.text(textReferer, ev.Referer)
-	if ev.PeerIP.IsValid() {
-		peer = ev.PeerIP.AppendTo(addr[:0])
-	}
-	b.text(textPeerIP, peer)
+	b.text(textPeerIP, b.address(ev.PeerIP))
 	b.text(textXForwardedFor, ev.XForwardedFor)
 	b.text(textResponseBody, ev.ResponseBody)
 	b.text(textResponseFields, ev.ResponseFields)
@@ -104,6 +98,15 @@ func (b *EventBatch) Add(ev *schemas.Event, at schemas.Position, recordTime int6
 	b.partitions = append(b.partitions, at.Partition)
 	b.offsets = append(b.offsets, at.Offset)
 	b.recordTimes = append(b.recordTimes, recordTime)
+}
+
+// address gives the text of an address, nothing for none; valid until the next call.
+func (b *EventBatch) address(addr netip.Addr) []byte {
+	b.addr = b.addr[:0]
+	if addr.IsValid() {
+		b.addr = addr.AppendTo(b.addr)
+	}
+	return b.addr
 }
 
 func (b *EventBatch) text(column int, value []byte) {
