@@ -122,7 +122,7 @@ func (f *fleet) start(t *testing.T, name string) {
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			d.poll(ctx, pollWait)
+			d.poll(ctx, detectPoll, pollWait)
 			d.cl.AllowRebalance()
 		}
 	}()

@@ -58,18 +58,17 @@ func BenchmarkSnapshotEstimate(b *testing.B) {
 		})
 		b.Run("restore/"+name, func(b *testing.B) {
 			out := make([]byte, 0, len(raw))
-			var tables []table
 			b.SetBytes(int64(len(raw)))
 			for b.Loop() {
 				if out, err = dec.DecodeAll(packed, out[:0]); err != nil {
 					b.Fatal(err)
 				}
-				tables = make([]table, len(e.shards))
+				tables, home := make([]table, len(e.shards)), newArena()
 				for i := range e.shards {
 					for _, slot := range e.shards[i].slots {
 						if r := ref(uint32(slot)); r != 0 {
 							k := record(e.arena.at(r)).key()
-							tables[i].insert(e.seed.hash(k), r)
+							tables[i].insert(home, e.seed.hash(k), r)
 						}
 					}
 				}
