@@ -1,17 +1,19 @@
 package detector
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
-// ref addresses a block of an arena; 0 is none. It counts in units of two words
-// (16 bytes) inside chunks of chunkWords.
+// ref addresses a block of an arena, by its first word; 0 is none. So an arena holds
+// up to 32 GiB.
 type ref uint32
 
 const (
-	unitWords  = 2
-	chunkBits  = 19                     // units of the largest chunk, as a power of two
-	chunkWords = unitWords << chunkBits // 1 Mi words, 8 MiB
-	leastWords = 1 << 10                // of the first chunk
-	largeWords = chunkWords / 4         // blocks over this get a chunk of their own
+	chunkBits  = 20             // words of the largest chunk, as a power of two
+	chunkWords = 1 << chunkBits // 8 MiB
+	leastWords = 1 << 10        // of the first chunk
+	largeWords = chunkWords / 4 // blocks over this get a chunk of their own
 )
 
 // arena hands out blocks of 64-bit words in fixed size classes. It holds no
@@ -19,45 +21,51 @@ const (
 // follow however many subjects there are. A block's words are not cleared.
 type arena struct {
 	chunks  [][]uint64
-	current int // the chunk that new blocks are cut from
-	used    int // words of it in use
-	free    []ref
-	spare   []int // numbers of chunks given back (large blocks)
-	held    int   // words in chunks
-	live    int64 // words in blocks that are in use
+	rest    region   // what new blocks are cut from
+	regions []region // the same, once rest is too small
+	free    []ref    // by class, a list
+	spare   []int    // numbers of chunks given back (large blocks)
+	held    int      // words in chunks
+	live    int64    // words in blocks that are in use
+}
+
+// region is a stretch of words that were never handed out, or were given back whole.
+type region struct {
+	at    ref
+	words int
 }
 
 func newArena() *arena {
 	// Chunk 0 starts small: most partitions of a test or a small site stay there.
-	return &arena{chunks: [][]uint64{make([]uint64, leastWords)}, used: unitWords, held: leastWords, free: make([]ref, classCount)}
+	return &arena{chunks: [][]uint64{make([]uint64, leastWords)}, rest: region{1, leastWords - 1}, held: leastWords, free: make([]ref, classCount)}
 }
 
-// The size classes in words: multiples of two up to 16, then four steps to each
-// doubling, so that at most a fifth of a block is slack.
-const classCount = 96
+// The size classes in words: each number up to 16, then four steps to each doubling,
+// so that at most a fifth of a block is slack.
+const classCount = 104
 
 // sizeClass gives the smallest class that holds n words (n ≥ 1).
 func sizeClass(n int) int {
 	if n <= 16 {
-		return (n+1)/2 - 1 // 2, 4, ... 16 words: classes 0 to 7
+		return n - 1
 	}
 	e := bits.Len(uint(n-1)) - 1 // 2^e < n ≤ 2^(e+1), e ≥ 4
 	quarter := (n - 1 - 1<<e) >> (e - 2)
-	return 8 + (e-4)*4 + quarter
+	return 16 + (e-4)*4 + quarter
 }
 
 // classWords gives the words of a class.
 func classWords(class int) int {
-	if class < 8 {
-		return 2 * (class + 1)
+	if class < 16 {
+		return class + 1
 	}
-	e, quarter := (class-8)/4+4, (class-8)%4
+	e, quarter := (class-16)/4+4, (class-16)%4
 	return 1<<e + (quarter+1)<<(e-2)
 }
 
 // at gives the words from r on; the caller knows how many of them are its block's.
 func (a *arena) at(r ref) []uint64 {
-	return a.chunks[r>>chunkBits][(r&(1<<chunkBits-1))*unitWords:]
+	return a.chunks[r>>chunkBits][r&(1<<chunkBits-1):]
 }
 
 // alloc gives a block of at least n words and its class. Its contents are undefined.
@@ -72,24 +80,36 @@ func (a *arena) alloc(n int) (ref, int) {
 		a.free[class] = ref(a.at(r)[0])
 		return r, class
 	}
-	if a.used+words > len(a.chunks[a.current]) {
-		a.addChunk(words)
+	if a.rest.words < words {
+		a.nextRegion(words)
 	}
-	r := ref(a.current<<chunkBits | a.used/unitWords)
-	a.used += (words + 1) &^ 1
+	r := a.rest.at
+	a.rest.at += ref(words)
+	a.rest.words -= words
 	return r, class
 }
 
-// addChunk adds a chunk with room for a block of words. Chunks grow with what is
-// held, so that at most a third of it is room for more.
-func (a *arena) addChunk(words int) {
-	size := 1 << bits.Len(uint(max(words, a.held/2)-1))
-	size = min(size, chunkWords)
-	chunk := make([]uint64, size)
-	adviseHuge(chunk)
-	a.held += size
-	a.chunks = append(a.chunks, chunk)
-	a.current, a.used = len(a.chunks)-1, 0
+// leastRegion is how many words are worth to be remembered.
+const leastRegion = 32
+
+// nextRegion goes on with a region that holds a block of so many words.
+func (a *arena) nextRegion(words int) {
+	left := a.rest
+	if i := slices.IndexFunc(a.regions, func(r region) bool { return r.words >= words }); i >= 0 {
+		a.rest = a.regions[i]
+		a.regions = slices.Delete(a.regions, i, i+1)
+	} else {
+		// Chunks grow with what is held, so that at most a third of it is room for more.
+		size := min(1<<bits.Len(uint(max(words, a.held/2)-1)), chunkWords)
+		chunk := make([]uint64, size)
+		adviseHuge(chunk)
+		a.held += size
+		a.rest = region{ref(len(a.chunks) << chunkBits), size}
+		a.chunks = append(a.chunks, chunk)
+	}
+	if left.words >= leastRegion {
+		a.regions = append(a.regions, left)
+	}
 }
 
 func (a *arena) allocLarge(words int) ref {
@@ -117,6 +137,17 @@ func (a *arena) release(r ref, class int) {
 	}
 	a.at(r)[0] = uint64(a.free[class])
 	a.free[class] = r
+}
+
+// recycle gives a block of exactly so many words back to be cut up: a table that has
+// outgrown its block will not want one of that size again.
+func (a *arena) recycle(r ref, words int) {
+	if words > largeWords {
+		a.release(r, sizeClass(words))
+		return
+	}
+	a.live -= int64(words)
+	a.regions = append(a.regions, region{r, words})
 }
 
 // bytes says how much the arena holds, free blocks included.

@@ -43,7 +43,11 @@ func TestArenaBlocksNeverOverlap(t *testing.T) {
 						t.Fatalf("word %d of block %d was overwritten", j, b.r)
 					}
 				}
-				a.release(b.r, b.class)
+				if rapid.Bool().Draw(t, "whole") {
+					a.recycle(b.r, classWords(b.class))
+				} else {
+					a.release(b.r, b.class)
+				}
 				blocks = append(blocks[:i], blocks[i+1:]...)
 				continue
 			}

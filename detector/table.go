@@ -116,7 +116,7 @@ func (t *table) grow(a *arena) {
 		}
 	}
 	if len(old) > 0 {
-		a.release(block, sizeClass(len(old)))
+		a.recycle(block, len(old))
 	}
 	t.hand, t.whole = len(t.slots), false // a new pass
 }
