@@ -63,7 +63,8 @@ measured beside it: as many look-ups of a slot and a record of 128 bytes for as 
 		},
 		{
 			name: "store", short: "rows a second into ClickHouse", kafka: true, run: (*bench).measureStore,
-			how: `A process of its own runs the role store on the topic, from the assignment of its partitions until the last row is durable.`,
+			how: `A process of its own runs the role store on the topic, from the assignment of its partitions until all but the
+last 70,000 rows, which wait for a full batch, are durable.`,
 		},
 		{
 			name: "peers", short: "Flink and Kafka Streams on the same topic (where --peers finds them)", kafka: true, run: (*bench).measurePeers,

@@ -59,7 +59,7 @@ func (b *bench) detectAll(ctx context.Context, logs, purpose, rules string, n in
 const cpuTick = 0.01
 
 // consumeAll measures a role that was just assigned its partitions until the metric
-// says n.
+// says n or more.
 func (r *roleChild) consumeAll(ctx context.Context, metric string, n int) (throughput, error) {
 	from := r.assigned
 	to, err := r.awaitCount(ctx, from, metric, float64(n))
@@ -67,7 +67,7 @@ func (r *roleChild) consumeAll(ctx context.Context, metric string, n int) (throu
 		return throughput{}, err
 	}
 	return throughput{
-		Events: n - int(from.metrics[metric]), Seconds: to.at.Sub(from.at).Seconds(), CPU: max(to.cpu-from.cpu, cpuTick),
+		Events: int(to.metrics[metric] - from.metrics[metric]), Seconds: to.at.Sub(from.at).Seconds(), CPU: max(to.cpu-from.cpu, cpuTick),
 		Resident: to.resident, Verdicts: to.metrics["apiwarden_detector_verdicts_total"], State: to.metrics["apiwarden_detector_state_bytes"],
 	}, nil
 }
