@@ -36,7 +36,7 @@ func (b *bench) measureReplay(ctx context.Context) error {
 			}
 			args := []string{"replay", "--rules", rules, file}
 			if b.o.profile != "" {
-				args = append(args, "--cpu-profile", filepath.Join(b.o.profile, "replay.pprof"))
+				args = append(args, "--cpu-profile", filepath.Join(b.o.profile, fmt.Sprintf("replay-%d.pprof", addresses)))
 			}
 			replay, err := b.timeChild(ctx, "replay", args...)
 			if err != nil {
