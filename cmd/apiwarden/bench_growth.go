@@ -19,6 +19,10 @@ import (
 // flatWithin is how far a cost may be from that where nothing has grown, in percent.
 const flatWithin = 15
 
+// growthPace is how long it takes for each client to have one more event, on average:
+// a quarter of the longest window of the six rules.
+const growthPace = 15 * time.Minute
+
 // measureGrowth measures what an event costs in this process, decoded and judged,
 // while addresses, rules or the window grow.
 func (b *bench) measureGrowth(ctx context.Context) error {
@@ -36,8 +40,10 @@ func (b *bench) growAddresses(ctx context.Context) error {
 	var ours, memory, rest series
 	ours.Name, memory.Name, rest.Name = "decode and judge, six rules", "waiting for memory alone", "the difference"
 	for _, addresses := range b.size.growthAddresses {
-		s := eventStream{addresses: addresses, step: time.Millisecond}
-		cost, err := b.judgeCost(ctx, benchSixRules, s, 2*addresses)
+		// Each client is as busy as ever, so that its state is of one size, and old
+		// events leave it as new ones come.
+		s := eventStream{addresses: addresses, step: growthPace / time.Duration(addresses)}
+		cost, err := b.judgeCost(ctx, benchSixRules, s, 5*addresses)
 		if err != nil {
 			return err
 		}
@@ -112,7 +118,6 @@ func (b *bench) judgeCost(ctx context.Context, rules string, s eventStream, warm
 	const parts = 10
 	part := max(1, b.size.growthEvents/parts)
 	lines := make([]byte, 0, part*benchEventBytes)
-	var ev schemas.Event
 	var costs []float64
 	for i := 0; i < warm+parts*part; {
 		if ctx.Err() != nil {
@@ -127,14 +132,8 @@ func (b *bench) judgeCost(ctx context.Context, rules string, s eventStream, warm
 			lines = s.append(lines, i+j)
 		}
 		began := processCPU()
-		for j := range n {
-			if err := decoder.Decode(lines[j*benchEventBytes:(j+1)*benchEventBytes], &ev); err != nil {
-				return 0, fmt.Errorf("decoding event %d of the stream: %w", i+j, err)
-			}
-			if _, bad := engine.Observe(&ev, detector.Record{Offset: int64(i + j)}); bad != nil {
-				return 0, fmt.Errorf("judging event %d of the stream: %w", i+j, bad)
-			}
-			engine.Take()
+		if err := judgeLines(decoder, engine, lines, i); err != nil {
+			return 0, err
 		}
 		if i >= warm {
 			costs = append(costs, float64(processCPU()-began)/float64(n))
@@ -144,6 +143,32 @@ func (b *bench) judgeCost(ctx context.Context, rules string, s eventStream, warm
 	runtime.KeepAlive(engine)
 	defer debug.FreeOSMemory() // the next measurement has no use for it
 	return median(costs), nil
+}
+
+// judgeLines has events of benchEventBytes each decoded and judged as detect and replay
+// do it. The first of them is event number first of its stream.
+func judgeLines(decoder *schemas.Decoder, engine *detector.Engine, lines []byte, first int) error {
+	var events [detector.Ahead]schemas.Event
+	var ahead [detector.Ahead]*schemas.Event
+	for len(lines) > 0 {
+		n := min(detector.Ahead, len(lines)/benchEventBytes)
+		decoder.Begin()
+		for j := range n {
+			if err := decoder.DecodeNext(lines[j*benchEventBytes:(j+1)*benchEventBytes], &events[j]); err != nil {
+				return fmt.Errorf("decoding event %d of the stream: %w", first+j, err)
+			}
+			ahead[j] = &events[j]
+		}
+		engine.Foresee(ahead[:n])
+		for j := range n {
+			if _, bad := engine.Observe(&events[j], detector.Record{Offset: int64(first + j)}); bad != nil {
+				return fmt.Errorf("judging event %d of the stream: %w", first+j, bad)
+			}
+			engine.Take()
+		}
+		lines, first = lines[n*benchEventBytes:], first+n
+	}
+	return nil
 }
 
 func (b *bench) compile(rules string) (*detector.Program, error) {
@@ -156,7 +181,8 @@ func (b *bench) compile(rules string) (*detector.Program, error) {
 
 // memoryCost is what it costs an event, in ns, to wait for the memory of a client
 // among so many: a slot of a table, then a record of two cache lines, which it
-// changes, each at a place that nothing foretells.
+// changes, each at a place that nothing foretells. It is done as the engine does it, a
+// batch at a time.
 func memoryCost(addresses, events int) float64 {
 	const recordWords = 16
 	slots := make([]uint32, 1<<bitsFor(addresses*5/4))
@@ -168,14 +194,17 @@ func memoryCost(addresses, events int) float64 {
 	const parts = 10
 	part := max(1, events/parts)
 	var costs []float64
-	sum := uint64(0)
+	var places [detector.Ahead]int
 	for p := range parts {
 		began := processCPU()
-		for i := range part {
-			record := records[int(slots[scramble(uint64(p*part+i)+sum&1)&mask])*recordWords:][:recordWords]
-			record[0]++
-			record[recordWords/2]++
-			sum += record[0]
+		for i := 0; i < part; i += len(places) {
+			for j := range places {
+				places[j] = int(slots[scramble(uint64(p*part+i+j))&mask]) * recordWords
+			}
+			for _, at := range places {
+				records[at]++
+				records[at+recordWords/2]++
+			}
 		}
 		costs = append(costs, float64(processCPU()-began)/float64(part))
 	}
