@@ -10,8 +10,8 @@ import (
 type ref uint32
 
 const (
-	chunkBits  = 20             // words of the largest chunk, as a power of two
-	chunkWords = 1 << chunkBits // 8 MiB
+	chunkBits  = 21             // words of the largest chunk, as a power of two
+	chunkWords = 1 << chunkBits // 16 MiB
 	leastWords = 1 << 10        // of the first chunk
 	largeWords = chunkWords / 4 // blocks over this get a chunk of their own
 )
@@ -99,10 +99,9 @@ func (a *arena) nextRegion(words int) {
 		a.rest = a.regions[i]
 		a.regions = slices.Delete(a.regions, i, i+1)
 	} else {
-		// Chunks grow with what is held, so that at most a third of it is room for more.
-		size := min(1<<bits.Len(uint(max(words, a.held/2)-1)), chunkWords)
-		chunk := make([]uint64, size)
-		adviseHuge(chunk)
+		// Chunks grow with what is held, so that little of it is room for more.
+		size := min(max(1<<bits.Len(uint(words-1)), 1<<(bits.Len(uint(a.held/4))-1)), chunkWords)
+		chunk := newWords(size)
 		a.held += size
 		a.rest = region{ref(len(a.chunks) << chunkBits), size}
 		a.chunks = append(a.chunks, chunk)
@@ -117,10 +116,10 @@ func (a *arena) allocLarge(words int) ref {
 	if n := len(a.spare); n > 0 {
 		i := a.spare[n-1]
 		a.spare = a.spare[:n-1]
-		a.chunks[i] = make([]uint64, words)
+		a.chunks[i] = newWords(words)
 		return ref(i << chunkBits)
 	}
-	a.chunks = append(a.chunks, make([]uint64, words))
+	a.chunks = append(a.chunks, newWords(words))
 	return ref((len(a.chunks) - 1) << chunkBits)
 }
 

@@ -162,7 +162,7 @@ func (e *Engine) judge(o *observed) Outcome {
 			outcome = Banned
 			continue
 		}
-		e.count(step, e.locate(i, who, o), who, o)
+		e.count(step, e.placeOf(i, who, o), who, o)
 	}
 	if len(e.fired) > 0 {
 		e.decide(o)
@@ -170,15 +170,17 @@ func (e *Engine) judge(o *observed) Outcome {
 	return outcome
 }
 
-// locate gives the key of the record of the plan's i-th step, and its hash.
-func (e *Engine) locate(i int, who subject, o *observed) *located {
+// placeOf says where the record of the plan's i-th step is looked for.
+func (e *Engine) placeOf(i int, who subject, o *observed) *located {
 	if i < len(o.places) && o.places[i].known {
 		return &o.places[i]
 	}
-	l := &e.located
-	l.key = e.recordKey(o.plan.steps[i].bundle, who.key, o.Event, o.endpoint, o.time)
-	l.hash = e.seed.hash(l.key)
-	return l
+	hash := o.hash
+	if who.field != nil {
+		hash = e.seed.hash(who.key)
+	}
+	e.locate(&e.located, o.plan.steps[i].bundle, who.key, hash, o.Event, o.endpoint, o.time)
+	return &e.located
 }
 
 // count lets the rules of one bundle count the event.
@@ -261,9 +263,8 @@ func (e *Engine) sees(r *rule, o *observed) (seen, matched bool, value uint64) {
 // record finds or makes the record of a key, with the cells wanted and, if entry,
 // room for one more log entry.
 func (e *Engine) record(l *located, b *bundle, cells uint32, entry bool) ref {
-	k, h := l.key, l.hash
-	t := &e.shards[h>>e.shift]
-	slot := t.find(e.arena, k, h)
+	k, h, t := l.key, l.hash, l.shard
+	slot := t.find(e.arena, k, b.index, h)
 	if slot < 0 {
 		base := e.clock.newest - e.clock.lateness
 		if t.used == 0 {

@@ -19,8 +19,9 @@ const Ahead = 16
 type glimpse struct {
 	event    *schemas.Event
 	client   netip.Addr
-	ignored  bool // somebody untrusted claimed to be somebody else
-	address  key  // of the client, or of its network
+	ignored  bool   // somebody untrusted claimed to be somebody else
+	address  key    // of the client, or of its network
+	hash     uint64 // of the address
 	endpoint *endpoint
 	plan     *plan
 	valued   *rule // the rule whose value hash is known; nil: none
@@ -28,9 +29,10 @@ type glimpse struct {
 	places   [2]located // of the plan's first steps
 }
 
-// located is the key of a step's record and its hash; the rest is a guess.
+// located is where the record of a step is looked for.
 type located struct {
 	known bool // false: the key depends on the state
+	shard *table
 	key   key
 	hash  uint64
 	place ref // where the record probably is; 0: probably nowhere
@@ -49,14 +51,14 @@ func (e *Engine) Foresee(events []*schemas.Event) {
 		e.look(events[i], g)
 		for j := range g.places {
 			if at := &g.places[j]; at.known {
-				e.shards[at.hash>>e.shift].prefetch(at.hash)
+				at.shard.prefetch(at.hash)
 			}
 		}
 	}
 	for i := range n {
 		for j := range e.ahead[i].places {
 			if at := &e.ahead[i].places[j]; at.known {
-				if at.place = e.shards[at.hash>>e.shift].guess(at.hash); at.place != 0 {
+				if at.place = at.shard.guess(at.hash); at.place != 0 {
 					e.arena.prefetch(at.place, 0, 8)
 				}
 			}
@@ -78,18 +80,20 @@ func (e *Engine) look(ev *schemas.Event, g *glimpse) {
 	g.event = ev
 	g.client, g.ignored = e.program.Identity().Client(ev)
 	g.address = addressKey(e.program.Identity().Mask(g.client))
+	g.hash = e.seed.hash(g.address)
 	g.endpoint = e.endpoints.of(ev)
 	g.plan = g.endpoint.plan(ev.Status)
 	g.valued = nil
 	for j := range g.places {
-		g.places[j] = located{}
+		at := &g.places[j]
+		at.known, at.place = false, 0
 		if j >= len(g.plan.steps) {
 			continue
 		}
 		step := &g.plan.steps[j]
 		if b := step.bundle; b.key == "" && b.reset == nil {
-			k := e.recordKey(b, g.address, ev, g.endpoint, 0)
-			g.places[j] = located{known: true, key: k, hash: e.seed.hash(k)}
+			at.known = true
+			e.locate(at, b, g.address, g.hash, ev, g.endpoint, 0)
 		}
 		if v := step.valued; v != nil && g.valued == nil {
 			if text, ok := v.Field.Value(ev, &e.scratch); ok {

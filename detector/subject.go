@@ -42,13 +42,21 @@ func (e *Engine) name(s subject, o *observed) (schemas.Scope, string) {
 	return id.Name(id.Mask(o.client))
 }
 
-// recordKey gives the key of the record in which a bundle counts for a subject. The
-// first bundle of addresses takes the address as it is; the others a digest of the
-// bundle, the subject, the group and how often the group was reset; t is the event's time.
-func (e *Engine) recordKey(b *bundle, s key, ev *schemas.Event, ep *endpoint, t int64) key {
-	if b.index == 0 && b.key == "" && len(b.groupBy) == 0 {
-		return s
+// locate says where the record is looked for in which a bundle counts for a subject;
+// hash is the subject's. All records of a subject are in one shard. The key is the
+// subject's, or for a group a digest with the group and how often it was reset; t is the
+// event's time.
+func (e *Engine) locate(l *located, b *bundle, s key, hash uint64, ev *schemas.Event, ep *endpoint, t int64) {
+	l.shard = &e.shards[hash>>e.shift]
+	if len(b.groupBy) == 0 {
+		l.key, l.hash = s, hash^uint64(b.index)*0x9e3779b97f4a7c15
+		return
 	}
+	l.key = e.groupKey(b, s, ev, ep, t)
+	l.hash = e.seed.hash(l.key)
+}
+
+func (e *Engine) groupKey(b *bundle, s key, ev *schemas.Event, ep *endpoint, t int64) key {
 	buf := binary.LittleEndian.AppendUint32(e.hashBuf[:0], uint32(b.index))
 	buf = binary.LittleEndian.AppendUint64(buf, s[0])
 	buf = binary.LittleEndian.AppendUint64(buf, s[1])

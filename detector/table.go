@@ -45,8 +45,8 @@ func (t *table) passed(now int64) {
 
 func (t *table) mask() int { return len(t.slots) - 1 }
 
-// find gives the slot of the record with key k, or -1.
-func (t *table) find(a *arena, k key, h uint64) int {
+// find gives the slot of a bundle's record with key k, or -1.
+func (t *table) find(a *arena, k key, bundle int, h uint64) int {
 	if len(t.slots) == 0 {
 		return -1
 	}
@@ -58,7 +58,7 @@ func (t *table) find(a *arena, k key, h uint64) int {
 		}
 		if uint32(s>>32) == tag {
 			w := a.at(ref(uint32(s)))
-			if w[0] == k[0] && w[1] == k[1] {
+			if w[0] == k[0] && w[1] == k[1] && record(w).bundle() == bundle {
 				return i
 			}
 		}

@@ -36,7 +36,7 @@ func BenchmarkTable(b *testing.B) {
 						at -= n
 					}
 					k := consecutive(look.offset + at)
-					if tab.find(a, k, testSeed.hash(k)) >= 0 {
+					if tab.find(a, k, 0, testSeed.hash(k)) >= 0 {
 						found++
 					}
 				}

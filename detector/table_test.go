@@ -21,7 +21,7 @@ func TestTableFindsWhatItHolds(t *testing.T) {
 	for range 50_000 {
 		k := key{0, uint64(rnd.IntN(20_000))}
 		h := testSeed.hash(k)
-		slot := tab.find(a, k, h)
+		slot := tab.find(a, k, 0, h)
 		if (slot >= 0) != held[k] {
 			t.Fatalf("key %v: found %v, held %v", k, slot >= 0, held[k])
 		}
@@ -40,7 +40,7 @@ func TestTableFindsWhatItHolds(t *testing.T) {
 		t.Fatalf("table counts %d, holds %d", tab.used, len(held))
 	}
 	for k := range held {
-		if tab.find(a, k, testSeed.hash(k)) < 0 {
+		if tab.find(a, k, 0, testSeed.hash(k)) < 0 {
 			t.Fatalf("key %v is lost", k)
 		}
 	}

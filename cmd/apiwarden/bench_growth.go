@@ -43,11 +43,11 @@ func (b *bench) growAddresses(ctx context.Context) error {
 		// Each client is as busy as ever, so that its state is of one size, and old
 		// events leave it as new ones come.
 		s := eventStream{addresses: addresses, step: growthPace / time.Duration(addresses)}
-		cost, err := b.judgeCost(ctx, benchSixRules, s, 5*addresses)
+		cost, state, err := b.judgeCost(ctx, benchSixRules, s, 5*addresses)
 		if err != nil {
 			return err
 		}
-		wait := memoryCost(addresses, b.size.growthEvents)
+		wait := memoryCost(state, b.size.growthEvents)
 		b.say("%s addresses: %.0f ns an event, %.0f ns of them waiting for memory", humanize.Comma(int64(addresses)), cost, wait)
 		x := float64(addresses)
 		ours.Points, memory.Points = append(ours.Points, point{x, cost}), append(memory.Points, point{x, wait})
@@ -70,7 +70,7 @@ func (b *bench) growRules(ctx context.Context) error {
 			roam bool
 		}{{&settled, false}, {&roaming, true}} {
 			s := eventStream{addresses: b.size.growthClients, step: time.Millisecond, endpoints: n, roam: of.roam}
-			cost, err := b.judgeCost(ctx, endpointRules(n), s, 4*b.size.growthClients)
+			cost, _, err := b.judgeCost(ctx, endpointRules(n), s, 4*b.size.growthClients)
 			if err != nil {
 				return err
 			}
@@ -90,7 +90,7 @@ func (b *bench) growWindow(ctx context.Context) error {
 	const step = 100 * time.Millisecond
 	for _, window := range b.size.growthWindows {
 		s := eventStream{addresses: b.size.growthClients, step: step}
-		cost, err := b.judgeCost(ctx, windowRule(window), s, max(4*b.size.growthClients, int(window/step)))
+		cost, _, err := b.judgeCost(ctx, windowRule(window), s, max(4*b.size.growthClients, int(window/step)))
 		if err != nil {
 			return err
 		}
@@ -104,15 +104,16 @@ func (b *bench) growWindow(ctx context.Context) error {
 }
 
 // judgeCost is the CPU time of an event in ns: the median over parts of the measured
-// events, which come after the first warm events of the stream.
-func (b *bench) judgeCost(ctx context.Context, rules string, s eventStream, warm int) (float64, error) {
+// events, which come after the first warm events of the stream. state is how many bytes
+// the engine holds then.
+func (b *bench) judgeCost(ctx context.Context, rules string, s eventStream, warm int) (cost float64, state int64, err error) {
 	program, err := b.compile(rules)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	decoder, err := schemas.NewDecoder(schemas.Options{})
 	if err != nil {
-		return 0, fmt.Errorf("making a decoder: %w", err)
+		return 0, 0, fmt.Errorf("making a decoder: %w", err)
 	}
 	engine := detector.NewEngine(program, detector.Options{Topic: "bench", File: true})
 	const parts = 10
@@ -121,7 +122,7 @@ func (b *bench) judgeCost(ctx context.Context, rules string, s eventStream, warm
 	var costs []float64
 	for i := 0; i < warm+parts*part; {
 		if ctx.Err() != nil {
-			return 0, ctx.Err()
+			return 0, 0, ctx.Err()
 		}
 		n := part
 		if i < warm {
@@ -133,16 +134,15 @@ func (b *bench) judgeCost(ctx context.Context, rules string, s eventStream, warm
 		}
 		began := processCPU()
 		if err := judgeLines(decoder, engine, lines, i); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if i >= warm {
 			costs = append(costs, float64(processCPU()-began)/float64(n))
 		}
 		i += n
 	}
-	runtime.KeepAlive(engine)
 	defer debug.FreeOSMemory() // the next measurement has no use for it
-	return median(costs), nil
+	return median(costs), engine.Stats().StateBytes, nil
 }
 
 // judgeLines has events of benchEventBytes each decoded and judged as detect and replay
@@ -179,45 +179,41 @@ func (b *bench) compile(rules string) (*detector.Program, error) {
 	return detector.Load(file)
 }
 
-// memoryCost is what it costs an event, in ns, to wait for the memory of a client
-// among so many: a slot of a table, then a record of two cache lines, which it
-// changes, each at a place that nothing foretells. It is done as the engine does it, a
-// batch at a time.
-func memoryCost(addresses, events int) float64 {
-	const recordWords = 16
-	slots := make([]uint32, 1<<bitsFor(addresses*5/4))
-	records := make([]uint64, addresses*recordWords)
-	for i := range slots {
-		slots[i] = uint32(scramble(uint64(i)) % uint64(addresses))
+// memoryCost is what it costs an event, in ns, to wait for the memory of a client whose
+// state lies somewhere in so many bytes, which nothing foretells: two cache lines of a
+// record, and three more to which the record leads (the end of the log, two of a set).
+// They are touched as the engine does it, a batch at a time, and nothing is done with
+// them.
+func memoryCost(bytes int64, events int) float64 {
+	state := make([]uint64, max(bytes/8, 1<<10))
+	for i := range state {
+		state[i] = scramble(uint64(i))
 	}
-	mask := uint64(len(slots) - 1)
+	lines := uint64(len(state)) / 8
+	line := func(x uint64) uint64 { return x % lines * 8 }
 	const parts = 10
 	part := max(1, events/parts)
 	var costs []float64
-	var places [detector.Ahead]int
+	var records [detector.Ahead]uint64
 	for p := range parts {
 		began := processCPU()
-		for i := 0; i < part; i += len(places) {
-			for j := range places {
-				places[j] = int(slots[scramble(uint64(p*part+i+j))&mask]) * recordWords
+		for i := 0; i < part; i += len(records) {
+			for j := range records {
+				records[j] = scramble(uint64(p*part + i + j))
+				state[line(records[j])]++
+				state[line(records[j]+1)]++
 			}
-			for _, at := range places {
-				records[at]++
-				records[at+recordWords/2]++
+			for _, r := range records {
+				leads := scramble(state[line(r)])
+				state[line(leads)]++
+				state[line(leads>>20)]++
+				state[line(leads>>20+1)]++
 			}
 		}
 		costs = append(costs, float64(processCPU()-began)/float64(part))
 	}
-	runtime.KeepAlive(records)
+	runtime.KeepAlive(state)
 	return median(costs)
-}
-
-func bitsFor(n int) int {
-	bits := 1
-	for 1<<bits < n {
-		bits++
-	}
-	return bits
 }
 
 // flatness is how far a line goes from its first point, in percent of that.
