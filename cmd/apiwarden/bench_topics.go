@@ -92,6 +92,11 @@ func (b *bench) fill(ctx context.Context, topic string, s eventStream, n int) er
 	if err := b.makeTopic(ctx, topic, benchPartitions); err != nil {
 		return err
 	}
+	return b.fillMore(ctx, topic, s, n)
+}
+
+// fillMore produces the first n events of a stream to a topic that exists.
+func (b *bench) fillMore(ctx context.Context, topic string, s eventStream, n int) error {
 	began := time.Now()
 	var refused atomic.Pointer[error]
 	var values, keys []byte // of many events: one allocation for all of them

@@ -18,7 +18,7 @@ const (
 	garbageRoom   = 128 << 20 // bytes: about four collections a second at full load
 	mostGCPercent = 400       // where little lives: a small process stays small
 	leastPercent  = 10
-	headroomEvery = time.Second
+	headroomEvery = 200 * time.Millisecond // while partitions are filled, what lives doubles within seconds
 )
 
 // keepHeadroom sets the garbage collector's percentage to what the heap is at the
