@@ -142,7 +142,13 @@ func (e *Engine) makeRoom(b *bundle, r ref) ref {
 		e.compact(b, w)
 	}
 	if n := w.n(); w.room() <= n/4 {
-		return resized(e.arena, r, max(2, n/2))
+		// The blocks that a log has outgrown are of use only to other clients' logs. Where
+		// many grow together they are of none: doubling leaves half as many of them.
+		more := n / 2
+		if n < 64 {
+			more = max(2, n)
+		}
+		return resized(e.arena, r, more)
 	}
 	return r
 }
