@@ -35,7 +35,7 @@ func measured() costs {
 		eventBytes: 304,
 		wireBytes:  63,
 
-		detect:     1.46,
+		detect:     1.03,
 		store:      3.5,
 		clickHouse: 6.6,
 		brokerIn:   1.5,
@@ -47,11 +47,11 @@ func measured() costs {
 		banBytes:        329,
 		banEntry:        945,
 
-		subjectBytes: 280,
-		subjectEvent: 20.2,
-		packRatio:    2.5,
-		pack:         4.7,
-		unpack:       1.4,
+		subjectBytes: 262,
+		subjectEvent: 21.9,
+		packRatio:    2.6,
+		pack:         3.9,
+		unpack:       1.1,
 
 		processBytes:    250e6,
 		storeInsertRate: 120_000,
@@ -68,7 +68,7 @@ func (c costs) figures() []figure {
 	return []figure{
 		{"a record's value", size(c.eventBytes), "as in the comparison with peers"},
 		{"a record in api-logs, packed (lz4)", size(c.wireBytes), "2 M records of the demo's traffic in Kafka's log (404 B unpacked); 56 for the 304-byte records, 45 for two real access logs"},
-		{"detect: a record", micros(c.detect), "CPU time of `apiwarden detect` on 2 M records from Apache Kafka, six rules (1.1 with one rule; 2.4 with the shipped rules on the demo's traffic)"},
+		{"detect: a record", micros(c.detect), "CPU time of `apiwarden detect` on 2 M records from Apache Kafka, six rules (0.80 with one rule), `make bench-report`"},
 		{"store: a row", micros(c.store), "CPU time of `apiwarden store` on the same"},
 		{"ClickHouse: a row", micros(c.clickHouse), "CPU time of the engine (chdb 26.7) meanwhile, every part merged once"},
 		{"broker: a record produced", micros(c.brokerIn), "CPU time of Kafka 4.3 while `apiwarden produce` sent 2 M"},
@@ -77,7 +77,7 @@ func (c costs) figures() []figure {
 		{"a verdict on ClickHouse's disk", size(c.verdictRowBytes), "the demo's"},
 		{"a verdict, a ban on their topics", size(c.verdictBytes) + ", " + size(c.banBytes), "`BenchmarkVerdictEncode`, `BenchmarkBanEncode`, not packed"},
 		{"a ban in the memory of each detect process", size(c.banEntry), "`BenchmarkBanTable`"},
-		{"state of an active address", fmt.Sprintf("%.0f B + %.1f B an event in the window", c.subjectBytes, c.subjectEvent), "`BenchmarkSnapshotEstimate`: 289, 788 and 3,911 B with 2, 20 and 180 events within an hour, six rules"},
+		{"state of an active address", fmt.Sprintf("%.0f B + %.1f B an event in the window", c.subjectBytes, c.subjectEvent), "`BenchmarkSnapshotEstimate`: 306, 840 and 4,199 B with 2, 20 and 180 events within an hour, six rules"},
 		{"snapshots: packing (zstd)", fmt.Sprintf("%.1f to 1, %.1f µs a kB", c.packRatio, c.pack), "**an estimate** from the same: state as it lies in memory; there are no snapshots yet"},
 		{"restore: unpacking, inserting", fmt.Sprintf("%.1f µs a kB", c.unpack), "**an estimate** likewise"},
 		{"a detect process without state", fmt.Sprintf("%.0f MB", c.processBytes/1e6), "resident memory after 2 M records, less its state"},
