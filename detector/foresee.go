@@ -40,8 +40,8 @@ type located struct {
 
 // Foresee says which events are judged next, in this order; those beyond Ahead are
 // passed over. It changes nothing. It has what judging them will touch brought into
-// the processor's caches, all of it at once: an event waits for memory in five or
-// six places, which took 350 of 1,060 ns with 20,000 clients and takes 100 so.
+// the processor's caches, all of it at once, because an event waits for memory in five
+// or six places: 80 of 920 ns with 20,000 clients, 180 of 940 with a million.
 //
 // The events must stay as they are until they are judged or Foresee is called again.
 func (e *Engine) Foresee(events []*schemas.Event) {
@@ -118,10 +118,11 @@ func (e *Engine) glimpse(ev *schemas.Event) *glimpse {
 
 // prefetchRecord has the parts of a record brought that a step of the event's plan
 // will touch: the end of the log, where its lanes' windows begin, and the place of
-// the value. The record may be another's, by accident: then it is in vain.
+// the value. The record may be another client's, by accident, and then it is in vain;
+// one of other rules is left alone, for its cells mean something else.
 func (e *Engine) prefetchRecord(g *glimpse, s *step, r record) {
 	at := r.logAt()
-	if at+r.n() >= len(r) {
+	if r.bundle() != s.bundle.index || at+r.n() >= len(r) {
 		return
 	}
 	prefetch(&r[at+r.n()])

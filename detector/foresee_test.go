@@ -57,3 +57,27 @@ rules:
 		}
 	}
 }
+
+// What the table keeps of a hash may lead to a record of other rules, whose cells mean
+// something else.
+func TestForesightMayFindTheRecordOfOtherRules(t *testing.T) {
+	e := NewEngine(mustLoad(t, `version: 1
+rules:
+  - {id: values, type: distinct, field: path, threshold: 2, window: 1h}
+  - {id: seen, type: match, when: 'status >= 100', window: 1h, group_by: [subject, endpoint]}
+`), Options{Topic: "t", File: true, Shards: 1})
+	ev := oracleEvent{time: 1e15, subject: "198.51.100.7", path: "/x", status: 200}.event()
+	e.Observe(ev, Record{})
+	var g glimpse
+	e.look(ev, &g)
+	others := 0
+	for _, slot := range e.shards[0].slots {
+		if r := ref(uint32(slot)); r != 0 && record(e.arena.at(r)).bundle() != g.plan.steps[0].bundle.index {
+			e.prefetchRecord(&g, &g.plan.steps[0], record(e.arena.at(r)))
+			others++
+		}
+	}
+	if others == 0 {
+		t.Error("no record of the other rule")
+	}
+}

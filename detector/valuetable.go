@@ -12,7 +12,8 @@ const tableRun = 3
 
 func tableWords(logCapacity int) int { return 1 + tableRun<<logCapacity }
 
-// tableFor gives the capacity (its logarithm) for n runs: at most 3/4 are used, for a look that ends in vain to touch two cache lines and not four.
+// tableFor gives the capacity (its logarithm) for n runs: at most 3/4 are
+// used, for a look that ends in vain to touch two cache lines and not four.
 func tableFor(n int) int {
 	log := 5
 	for 3<<log < 4*n {
