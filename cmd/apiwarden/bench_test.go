@@ -158,7 +158,8 @@ func checkPicture(t *testing.T, name string) {
 	}
 }
 
-// checkNoTopics looks whether the benchmark's topics are gone.
+// checkNoTopics looks whether the benchmark's topics are gone. A broker learns of a
+// deletion a moment after the controller has acknowledged it.
 func checkNoTopics(t *testing.T, broker string) {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(broker))
@@ -166,14 +167,21 @@ func checkNoTopics(t *testing.T, broker string) {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	topics, err := kadm.NewClient(cl).ListTopics(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range topics.Names() {
-		if strings.HasPrefix(name, "apiwarden-bench-") {
-			t.Errorf("topic %s is left", name)
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		topics, err := kadm.NewClient(cl).ListTopics(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
+		left := slices.DeleteFunc(topics.Names(), func(name string) bool { return !strings.HasPrefix(name, "apiwarden-bench-") })
+		switch {
+		case len(left) == 0:
+			return
+		case time.Now().After(deadline):
+			t.Errorf("topics are left: %v", left)
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 
