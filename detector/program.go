@@ -18,6 +18,7 @@ type Program struct {
 	longest int64 // the longest window, µs
 	folder  *Folder
 	hash    string
+	layout  []byte // see layoutOf
 }
 
 // rule is a Rule and where its counters stand.
@@ -35,13 +36,15 @@ type rule struct {
 // bundle is the rules whose counters share a record: they count for the same
 // subject and group.
 type bundle struct {
-	index   int
-	key     string   // the event field that is the subject; "" is the address
-	field   *Field   // the same; nil is the address
-	groupBy []string // what counts alone, besides the subject
-	reset   *rule    // set where the bundle is that of a grouped rule with reset_on_ban
-	lanes   []lane
-	extras  []*rule
+	index      int
+	key        string   // the event field that is the subject; "" is the address
+	field      *Field   // the same; nil is the address
+	groupBy    []string // what counts alone, besides the subject
+	byEndpoint bool     // groupBy has the endpoint
+	reset      *rule    // set where the bundle is that of a grouped rule with reset_on_ban
+	lanes      []lane
+	extras     []*rule // by bit
+	rules      []*rule // all of them
 }
 
 // renewals is how many more events than it takes to fire are kept where a rule bans:
@@ -119,6 +122,7 @@ func Compile(set *Ruleset) (*Program, error) {
 	for _, r := range p.rules {
 		p.bundle(r)
 	}
+	p.layout = layoutOf(p)
 	p.folder = NewFolder(patterns, set.Settings.Templates)
 	sum := sha256.New()
 	for _, r := range set.Rules {
@@ -142,10 +146,11 @@ func (p *Program) bundle(r *rule) {
 	})
 	if i < 0 {
 		i = len(p.bundles)
-		p.bundles = append(p.bundles, &bundle{index: i, key: r.Key, field: r.KeyField, groupBy: r.GroupBy, reset: reset})
+		p.bundles = append(p.bundles, &bundle{index: i, key: r.Key, field: r.KeyField, groupBy: r.GroupBy, byEndpoint: slices.Contains(r.GroupBy, "endpoint"), reset: reset})
 	}
 	b := p.bundles[i]
 	r.bundle = b
+	b.rules = append(b.rules, r)
 	needed := 0
 	if lanes == 1 {
 		needed = r.needed()

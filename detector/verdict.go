@@ -35,7 +35,7 @@ func (e *Engine) verdict(f *firing, o *observed) schemas.Verdict {
 	}
 	switch r.Action {
 	case schemas.ActionBan:
-		s := e.bans.subjects[f.who.key]
+		s := e.enforced(f.who.key)
 		if s == nil {
 			s = &enforcement{}
 		}
