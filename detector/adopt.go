@@ -172,8 +172,8 @@ func (e *Engine) carry(s *shard, old *bundle, targets [][]carried, r ref) {
 		e.merge(s, rules[0].to.bundle, rec.key(), c)
 		rec = record(e.arena.at(r)) // the arena may have grown
 	}
-	for i, x := range old.extras {
-		if bit := uint(lanesPerRecord + i); x.kind == &distinct && rec.has(bit) && kept>>bit&1 == 0 {
+	for _, bit := range old.sets {
+		if rec.has(bit) && kept>>bit&1 == 0 {
 			if set := setRef(rec[rec.cell(bit)] & setMask); set != 0 {
 				e.arena.releaseSet(set)
 			}
@@ -217,13 +217,13 @@ func (e *Engine) merge(s *shard, b *bundle, k key, c content) {
 		s.remove(slot)
 		e.stats.Subjects--
 	}
-	s.insert(e.arena, h, e.write(b, k, c))
+	s.insert(e.arena, h, e.write(b, k, c, s.cycle))
 	e.stats.Subjects++
 }
 
 // write makes the record of a content. Entries that no window can hold any more, and
 // that would stretch the log's time, are left out.
-func (e *Engine) write(b *bundle, k key, c content) ref {
+func (e *Engine) write(b *bundle, k key, c content, cycle uint8) ref {
 	if dead := e.clock.watermark() - e.program.longest; c.base < dead {
 		c.base = dead
 	}
@@ -247,7 +247,7 @@ func (e *Engine) write(b *bundle, k key, c content) ref {
 	}
 	r := newRecord(e.arena, k, b.index, present, c.base, len(entries)+2)
 	rec := record(e.arena.at(r))
-	rec.touch(c.newest, 0)
+	rec.touch(c.newest, cycle)
 	rec[recLen] = uint64(len(entries))
 	for i, x := range entries {
 		rec[rec.logAt()+i] = limit(x.time, c.base) | uint64(x.lanes)

@@ -321,6 +321,9 @@ func (e *Engine) record(l *located, b *bundle, who subject, o *observed, cells u
 		return r
 	}
 	before := s.ref(slot)
+	if s.copy != nil {
+		e.copyBefore(s, record(e.arena.at(before)))
+	}
 	r := withCells(e.arena, before, cells)
 	if entry {
 		r = e.makeRoom(b, r)

@@ -50,7 +50,13 @@ func (e *Engine) evict(s *shard) {
 	excess := (s.bytes() - e.opts.MaxBytes + e.opts.MaxBytes/evictedShare) / 8
 	before := e.stats.Subjects
 	for _, keep := range [2]bool{false, true} {
-		excess = takeOldest(all, keep, excess, func(c candidate) { record(e.arena.at(c.ref))[recNewest] = longAgo })
+		excess = takeOldest(all, keep, excess, func(c candidate) {
+			rec := record(e.arena.at(c.ref))
+			if s.copy != nil {
+				e.copyBefore(s, rec)
+			}
+			rec[recNewest] = longAgo
+		})
 	}
 	e.sweepShard(s, math.MinInt64+1, 0)
 	e.settle(s, live)

@@ -68,6 +68,9 @@ func programOf(text []byte) (*Program, error) {
 		switch {
 		case k.extras > 0 && int(r.Bit) == lanesPerRecord+len(b.extras) && len(b.extras) < extrasPerRecord:
 			b.extras = append(b.extras, x)
+			if k == &distinct {
+				b.sets = append(b.sets, x.bit)
+			}
 		case k.lanes > 0 && int(r.Bit) == len(b.lanes) && len(b.lanes)+k.lanes <= lanesPerRecord:
 			x.matching = r.Bit + uint(k.lanes) - 1
 			b.lanes = append(b.lanes, make([]lane, k.lanes)...)

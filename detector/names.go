@@ -24,7 +24,11 @@ func (e *Engine) named(s *shard, name []byte) bool {
 	k := e.nameKey(name)
 	h := e.seed.hash(k) ^ nameBundle
 	if slot := s.find(e.arena, k, nameBundle, h); slot >= 0 {
-		record(e.arena.at(s.ref(slot))).touch(e.clock.newest, s.cycle)
+		rec := record(e.arena.at(s.ref(slot)))
+		if s.copy != nil {
+			e.copyBefore(s, rec)
+		}
+		rec.touch(e.clock.newest, s.cycle)
 		return true
 	}
 	if s.names >= e.opts.MaxEndpoints {

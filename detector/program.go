@@ -45,6 +45,7 @@ type bundle struct {
 	lanes      []lane
 	extras     []*rule // by bit
 	rules      []*rule // all of them
+	sets       []uint  // bits of the extras that have a set of values
 }
 
 // renewals is how many more events than it takes to fire are kept where a rule bans:
@@ -160,6 +161,9 @@ func (p *Program) bundle(r *rule) {
 		r.bit = uint(lanesPerRecord + len(b.extras))
 		r.matching = r.bit
 		b.extras = append(b.extras, r)
+		if r.kind == &distinct {
+			b.sets = append(b.sets, r.bit)
+		}
 	} else {
 		r.bit = uint(len(b.lanes))
 		r.matching = r.bit + uint(lanes) - 1

@@ -6,7 +6,7 @@ import "math/bits"
 //
 //	0, 1   key
 //	2      present (32 bits: lanes 0-15, extras 16-31) | size class << 32 |
-//	       bundle << 40 | cycle << 56: when it was last touched, in whole copies of the shard
+//	       bundle << 40 | cycle << 56 (see copied)
 //	3      base: times of the log count from here, µs
 //	4      newest event time that touched the record, µs
 //	5      n, entries of the log
@@ -44,6 +44,10 @@ func (r record) n() int          { return int(r[recLen]) }
 // touch notes that an event of the time counts in the record.
 func (r record) touch(time int64, cycle uint8) {
 	r[recNewest] = uint64(max(r.newest(), time))
+	r.setCycle(cycle)
+}
+
+func (r record) setCycle(cycle uint8) {
 	r[recPresent] = r[recPresent]&^(0xff<<56) | uint64(cycle)<<56
 }
 

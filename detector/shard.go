@@ -42,6 +42,15 @@ func (e *Engine) shardOf(k key) *shard { return e.shardAt(e.seed.hash(k)) }
 // shardAt gives the shard of a subject by the hash of its key.
 func (e *Engine) shardAt(hash uint64) *shard { return &e.shards[hash>>e.shift] }
 
+// insert puts in the record of a key that the shard does not have.
+func (s *shard) insert(a *arena, h uint64, r ref) {
+	n := len(s.slots)
+	s.table.insert(a, h, r)
+	if len(s.slots) != n {
+		s.at = 0 // a copy that is being made looks at all slots again
+	}
+}
+
 // settle has a shard count what was taken from the arena, and given back, since it held
 // so many live words.
 func (e *Engine) settle(s *shard, live int64) { s.words += e.arena.live - live }
@@ -97,11 +106,29 @@ func (e *Engine) prefetchSlot(s *shard, slot int) {
 	}
 }
 
+// prefetchSets has the sets of values brought of a record that is in the caches.
+func (e *Engine) prefetchSets(s *shard, slot int) {
+	if slot >= len(s.slots) || s.ref(slot) == 0 {
+		return
+	}
+	rec := record(e.arena.at(s.ref(slot)))
+	if rec.present()>>lanesPerRecord == 0 || rec.bundle() == nameBundle {
+		return
+	}
+	for _, bit := range e.program.bundles[rec.bundle()].sets {
+		if rec.has(bit) {
+			if set := setRef(rec[rec.cell(bit)] & setMask); set != 0 {
+				e.arena.prefetch(set.ref(), 0, 8)
+			}
+		}
+	}
+}
+
 // drop takes the record of a slot out and gives back what it holds; see settle.
 func (e *Engine) drop(s *shard, slot int) {
 	r := s.ref(slot)
 	rec := record(e.arena.at(r))
-	s.gone(rec)
+	e.gone(s, slot, rec)
 	e.releaseSets(rec)
 	e.arena.release(r, rec.class())
 	s.remove(slot)
@@ -122,8 +149,8 @@ func (e *Engine) eachSet(rec record, f func(at int, set setRef)) {
 	if rec.bundle() == nameBundle {
 		return
 	}
-	for i, x := range e.program.bundles[rec.bundle()].extras {
-		if bit := uint(lanesPerRecord + i); x.kind == &distinct && rec.has(bit) {
+	for _, bit := range e.program.bundles[rec.bundle()].sets {
+		if rec.has(bit) {
 			if set := setRef(rec[rec.cell(bit)] & setMask); set != 0 {
 				f(rec.cell(bit), set)
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/apiwarden/apiwarden/schemas"
 )
@@ -63,31 +64,48 @@ type removed struct {
 }
 
 // copied is what a shard knows of its copies.
+//
+// A copy of a large shard is made in steps, and events are judged between them. What
+// the copy has of a record is the record as it stood at the beginning: one that is about
+// to change, or to go, and is not copied yet, is copied first. A record's cycle tells
+// where it stands, in numbers modulo 256: it is the shard's cycle if it was touched since
+// the last copy began, and one less if that copy has it and it was not touched since.
 type copied struct {
-	cycle   uint8     // of the last whole copy; records that were touched since have it
-	number  uint64    // of the last copy
-	whole   uint64    // of the last whole copy; 0: none
-	at      [2]int64  // the offsets of the last two copies, the older one first
-	removed []removed // since the last whole copy
+	cycle   uint8      // even; of the last copy
+	since   uint8      // of the last whole copy: a record of one less has not changed since
+	copy    *ShardCopy // that is being made; nil: none
+	at      int        // the slot at which it goes on
+	number  uint64     // of the last copy
+	whole   uint64     // of the last whole copy; 0: none
+	done    [2]int64   // the offsets of the last two copies, the older one first
+	removed []removed  // since the last whole copy
 }
+
+// mostChanges is how many copies of changes may follow a whole one: their cycles must
+// be told apart.
+const mostChanges = 100
 
 // mostRemoved is how many dropped records a copy of changes may name for each record
 // that there is; with more the next copy is whole.
 const mostRemoved = 1
 
-// gone notes that a record is dropped.
-func (s *shard) gone(rec record) {
+// gone notes that the record of a slot is about to be dropped.
+func (e *Engine) gone(s *shard, slot int, rec record) {
+	if s.copy != nil {
+		e.copyBefore(s, rec)
+		s.at = min(s.at, slot) // what stands behind moves up, and is perhaps not copied yet
+	}
 	switch {
 	case s.whole == 0:
 	case len(s.copied.removed) >= mostRemoved*s.used+1024:
-		s.anew()
+		s.whole, s.copied.removed = 0, nil // the next copy is whole
 	default:
 		s.copied.removed = append(s.copied.removed, removed{rec.key(), rec.bundle()})
 	}
 }
 
-// anew makes the next copy a whole one.
-func (s *shard) anew() { s.whole, s.copied.removed = 0, nil }
+// anew makes the next copy a whole one, and gives up the one that is being made.
+func (s *shard) anew() { s.whole, s.copied.removed, s.copy = 0, nil, nil }
 
 // ShardCopy is a copy of a shard, whole or of what has changed since the last whole
 // one. The zero value is ready for use, and can be used again.
@@ -96,8 +114,12 @@ type ShardCopy struct {
 	rest   snapshotRest
 	words  []uint64
 	bans   []enforcement
-	touch  []run
+	runs   []run // scratch
+	made   bool
 }
+
+// Made says that the copy is finished and was not given up.
+func (c *ShardCopy) Made() bool { return c.made }
 
 // Header gives what the encoded copy begins with.
 func (c *ShardCopy) Header() SnapshotHeader { return c.header }
@@ -110,47 +132,81 @@ func (e *Engine) Shards() int { return len(e.shards) }
 
 // Copy copies a shard as it stands before the record at the offset next is judged.
 // With whole it copies everything, otherwise what has changed since the last whole copy,
-// if there was one: c.Header says which. It costs about 1 ms for 20,000 records, less
-// where few have changed. To be called between events.
+// if there was one: c.Header says which. To be called between events.
 func (e *Engine) Copy(shard int, next int64, whole bool, c *ShardCopy) {
+	e.BeginCopy(shard, next, whole, c)
+	for !e.GoOnCopying(shard, 1<<20) {
+	}
+}
+
+// BeginCopy begins a copy that GoOnCopying makes, so that a large shard does not stop
+// its partition for long: events may be judged meanwhile, and the copy is of the shard as
+// it stood at the beginning. It takes the place of one that is not finished. c must
+// not be used for anything else until the copy is finished.
+func (e *Engine) BeginCopy(shard int, next int64, whole bool, c *ShardCopy) {
 	if e.wake <= next {
 		e.wakeShards(next)
 	}
 	s := &e.shards[shard]
+	whole = whole || s.copy != nil && s.copy.header.Whole() // which nothing can be built on
 	s.number++
-	whole = whole || s.whole == 0
-	if whole {
-		s.whole = s.number
+	s.cycle += 2
+	if whole || s.whole == 0 || s.cycle-s.since > 2*mostChanges {
+		s.whole, s.since = s.number, s.cycle
 		s.copied.removed = nil
+		// It is no more than this: growing by and by took half of the time.
+		c.words = slices.Grow(c.words[:0], int(s.words))
 	}
+	c.words, c.made = c.words[:0], false
 	c.header = SnapshotHeader{
 		Next: max(next, s.next), Newest: e.clock.newest, Started: e.clock.started, Shard: shard, Shards: len(e.shards), Seed: e.opts.Seed,
 		Number: s.number, Base: s.whole, Program: e.program.Hash(),
 	}
 	c.rest = snapshotRest{Layout: e.program.layout, Fresh: s.sweep.fresh, After: s.sweep.after, Floor: s.sweep.floor,
 		Removed: append([]removed(nil), s.copied.removed...), Spent: e.savedSpent(s)}
-	c.words = c.words[:0]
-	for slot, x := range s.slots {
-		if x == 0 {
-			continue
-		}
-		e.prefetchSlot(s, slot+sweepAhead)
-		if rec := record(e.arena.at(ref(uint32(x)))); whole || rec.cycle() == s.cycle {
-			e.copyRecord(c, rec)
-		}
-	}
-	if whole {
-		s.cycle++
-	}
 	c.bans = c.bans[:0]
 	for _, x := range s.bans.subjects {
 		c.bans = append(c.bans, x.clone())
 	}
-	s.at = [2]int64{s.at[1], c.header.Next}
-	e.repeatable = s.at[0]
-	for i := range e.shards {
-		e.repeatable = min(e.repeatable, e.shards[i].at[0])
+	s.copy, s.at = c, 0
+}
+
+// GoOnCopying looks at so many more slots of the table of a shard that is being copied,
+// at about 100 ns a slot, and reports whether there is nothing left to do: the copy is
+// made, or was given up.
+func (e *Engine) GoOnCopying(shard, slots int) bool {
+	s := &e.shards[shard]
+	if s.copy == nil {
+		return true
 	}
+	for end := s.at + slots; s.at < len(s.slots); s.at++ {
+		if s.at >= end {
+			return false
+		}
+		e.prefetchSlot(s, s.at+2*sweepAhead)
+		e.prefetchSets(s, s.at+sweepAhead)
+		if r := s.ref(s.at); r != 0 {
+			e.copyBefore(s, record(e.arena.at(r)))
+		}
+	}
+	s.done = [2]int64{s.done[1], s.copy.header.Next}
+	s.copy.made, s.copy = true, nil
+	e.repeatable = s.done[0]
+	for i := range e.shards {
+		e.repeatable = min(e.repeatable, e.shards[i].done[0])
+	}
+	return true
+}
+
+// copyBefore puts a record into the copy that is being made of its shard, unless the
+// copy has it or has no need of it. Whoever changes a record calls it before.
+func (e *Engine) copyBefore(s *shard, rec record) {
+	at := rec.cycle()
+	if at == s.cycle || at == s.cycle-1 || at == s.since-1 && s.since != s.cycle {
+		return
+	}
+	e.copyRecord(s.copy, rec)
+	rec.setCycle(s.cycle - 1)
 }
 
 // copyRecord appends a record's words and those of its sets, without what has a
@@ -167,9 +223,9 @@ func (e *Engine) copyRecord(c *ShardCopy, rec record) {
 		case set.table() > 0:
 			c.words = append(c.words, w[:tableWords(set.table())]...)
 		case smallSet(w).isLarge():
-			c.touch = largeSet(w).runs(c.touch[:0])
-			c.words = append(c.words, uint64(len(c.touch))|uint64(smallSet(w).class())<<32|setLarge, uint64(largeSet(w).capacity())|uint64(largeSet(w).outside())<<32)
-			for _, v := range c.touch {
+			c.runs = largeSet(w).runs(c.runs[:0])
+			c.words = append(c.words, uint64(len(c.runs))|uint64(smallSet(w).class())<<32|setLarge, uint64(largeSet(w).capacity())|uint64(largeSet(w).outside())<<32)
+			for _, v := range c.runs {
 				c.words = append(c.words, v.hash, uint64(v.first), packLast(v))
 			}
 		default:

@@ -205,22 +205,22 @@ func TestRestoredEnginesDecideTheSame(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tr := drawTrial(t)
 		want := tr.undisturbed()
-		copies := map[int][2][]byte{} // of each shard the newest whole copy, and the newest of changes to it
+		copier := copier{made: map[int][2][]byte{}, making: map[int]*ShardCopy{}}
 		e := NewEngine(tr.programs[0], tr.options)
-		var c ShardCopy
 		restarts := 0
 		for i, ev := range tr.events {
 			for _, change := range tr.changes[i] {
 				if rapid.IntRange(0, 3).Draw(t, "copy before a change") == 0 {
-					copyShard(t, e, i, &c, copies)
+					copier.step(t, e, i)
 				}
 				change.apply(e, int64(i))
 			}
 			switch rapid.IntRange(0, 12).Draw(t, "event") {
-			case 0, 1, 2:
-				copyShard(t, e, i, &c, copies)
+			case 0, 1, 2, 4, 5:
+				copier.step(t, e, i)
 			case 3:
-				e = tr.restored(t, copies, i)
+				e = tr.restored(t, copier.made, i)
+				clear(copier.making)
 				for _, change := range tr.changes[i] {
 					change.apply(e, int64(i))
 				}
@@ -235,13 +235,31 @@ func TestRestoredEnginesDecideTheSame(t *testing.T) {
 	})
 }
 
-func copyShard(t *rapid.T, e *Engine, next int, c *ShardCopy, copies map[int][2][]byte) {
+// copier makes copies in steps, of several shards at a time.
+type copier struct {
+	made   map[int][2][]byte // of each shard the newest whole copy, and the newest of changes to it
+	making map[int]*ShardCopy
+}
+
+func (k *copier) step(t *rapid.T, e *Engine, next int) {
 	shard := rapid.IntRange(0, e.Shards()-1).Draw(t, "shard")
-	e.Copy(shard, int64(next), rapid.IntRange(0, 2).Draw(t, "whole") == 0, c)
+	c := k.making[shard]
+	if c == nil || rapid.IntRange(0, 9).Draw(t, "begin anew") == 0 {
+		c = &ShardCopy{}
+		k.making[shard] = c
+		e.BeginCopy(shard, int64(next), rapid.IntRange(0, 2).Draw(t, "whole") == 0, c)
+	}
+	if !e.GoOnCopying(shard, rapid.SampledFrom([]int{1, 3, 10, 1000}).Draw(t, "slots")) {
+		return
+	}
+	delete(k.making, shard)
+	if !c.Made() {
+		return
+	}
 	h, text := c.Header(), c.Append(nil)
 	if h.Whole() {
-		copies[shard] = [2][]byte{text, nil}
+		k.made[shard] = [2][]byte{text, nil}
 	} else {
-		copies[shard] = [2][]byte{copies[shard][0], text}
+		k.made[shard] = [2][]byte{k.made[shard][0], text}
 	}
 }
