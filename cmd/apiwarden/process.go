@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -28,6 +26,8 @@ type process struct {
 	http     *api.Server
 	detect   *consumer.Detect // nil: not this process
 	store    *consumer.Store  // nil: not this process
+	metrics  *reloadMetrics
+	reload   *reloader // nil: rules stay as they are
 }
 
 // newProcess wires the parts of r. It starts nothing.
@@ -49,6 +49,7 @@ func newProcess(cfg Config, r role, program *detector.Program, log *zap.Logger) 
 			return nil, refuseAll(err)
 		}
 	}
+	p.metrics = metrics.reload
 	if p.http, err = api.New(cfg.HTTP, registry, p.ready, log); err != nil {
 		return nil, refuseAll(err)
 	}
@@ -67,7 +68,28 @@ func (p *process) ready() (bool, string) {
 			return false, why
 		}
 	}
+	if p.reload != nil {
+		return true, p.reload.refusedWhy()
+	}
 	return true, ""
+}
+
+// watchRules has the rules adopted that change on disk while the process runs.
+func (p *process) watchRules() {
+	p.reload = &reloader{path: p.cfg.Rules, adopt: p.adopt, log: p.log.Named("rules"), metrics: p.metrics, hash: p.program.Hash()}
+}
+
+// adopt has every part work by other rules from now on, or none where one refuses them.
+func (p *process) adopt(program *detector.Program) error {
+	if p.detect != nil {
+		if err := p.detect.Adopt(program); err != nil {
+			return err
+		}
+	}
+	if p.store != nil {
+		p.store.Adopt(program)
+	}
+	return nil
 }
 
 // run listens where the configuration says and does runOn.
@@ -84,10 +106,6 @@ func (p *process) run(ctx context.Context) error {
 // listener, which it closes, until the last part has stopped.
 func (p *process) runOn(ctx context.Context, listener net.Listener) error {
 	p.announce(listener.Addr())
-	// SIGHUP asks services to read their rules again. This one does not yet, and must
-	// not end without committing because it was asked.
-	signal.Ignore(syscall.SIGHUP)
-
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	var server errgroup.Group
 	working, cancel := context.WithCancel(ctx)
@@ -101,6 +119,9 @@ func (p *process) runOn(ctx context.Context, listener net.Listener) error {
 		keepHeadroom(serving)
 		return nil
 	})
+	if p.reload != nil {
+		server.Go(func() error { return p.reload.run(serving) })
+	}
 
 	parts, partsCtx := errgroup.WithContext(working)
 	if p.detect != nil {
