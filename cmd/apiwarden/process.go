@@ -27,6 +27,7 @@ type process struct {
 	registry *prometheus.Registry
 	http     *api.Server
 	detect   *consumer.Detect // nil: not this process
+	rekey    *consumer.Rekey  // in front of detect; nil: not this process
 	store    *consumer.Store  // nil: not this process
 }
 
@@ -41,6 +42,11 @@ func newProcess(cfg Config, r role, program *detector.Program, log *zap.Logger) 
 	var err error
 	if r.detects {
 		if p.detect, err = consumer.NewDetect(cfg.consumer(), deps); err != nil {
+			return nil, refuseAll(err)
+		}
+	}
+	if r.detects && cfg.Input.Rekey {
+		if p.rekey, err = consumer.NewRekey(cfg.consumer(), deps); err != nil {
 			return nil, refuseAll(err)
 		}
 	}
@@ -59,6 +65,11 @@ func newProcess(cfg Config, r role, program *detector.Program, log *zap.Logger) 
 func (p *process) ready() (bool, string) {
 	if p.detect != nil {
 		if ok, why := p.detect.Ready(); !ok {
+			return false, why
+		}
+	}
+	if p.rekey != nil {
+		if ok, why := p.rekey.Ready(); !ok {
 			return false, why
 		}
 	}
@@ -106,6 +117,9 @@ func (p *process) runOn(ctx context.Context, listener net.Listener) error {
 	if p.detect != nil {
 		parts.Go(func() error { return p.detect.Run(partsCtx) })
 	}
+	if p.rekey != nil {
+		parts.Go(func() error { return p.rekey.Run(partsCtx) })
+	}
 	if p.store != nil {
 		parts.Go(func() error { return p.store.Run(partsCtx) })
 	}
@@ -126,6 +140,9 @@ func (p *process) announce(listen net.Addr) {
 	groups := []string{}
 	if p.detect != nil {
 		groups = append(groups, p.cfg.Kafka.Group)
+	}
+	if p.rekey != nil {
+		groups = append(groups, p.rekey.Group())
 	}
 	if p.store != nil {
 		groups = append(groups, p.store.Group())
