@@ -27,6 +27,7 @@ type Rekey struct {
 	log  *zap.Logger
 
 	assigned atomic.Bool
+	most     int // records of a transaction; of the loop alone
 }
 
 // NewRekey checks its configuration; it starts nothing.
@@ -34,7 +35,7 @@ func NewRekey(cfg Config, deps Deps) (*Rekey, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Rekey{cfg: cfg, deps: deps, log: deps.Log.Named("rekey")}, nil
+	return &Rekey{cfg: cfg, deps: deps, log: deps.Log.Named("rekey"), most: rekeyPoll}, nil
 }
 
 // Group is the consumer group of the stage.

@@ -69,7 +69,12 @@ func startStage(t *testing.T, cfg Config, rules string) *stage {
 	s := &stage{}
 	deps := realDeps(t, rules)
 	deps.Log = zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel))
-	deps.Kafka = []kgo.Opt{kgo.Dialer(s.Dial), kgo.SessionTimeout(6 * time.Second), kgo.TransactionTimeout(3 * time.Second)}
+	deps.Kafka = []kgo.Opt{
+		kgo.Dialer(s.Dial), kgo.SessionTimeout(6 * time.Second), kgo.TransactionTimeout(5 * time.Second),
+		// The fake cluster leaves some members without an answer where the group's
+		// leader dies while it rebalances: they ask again after this.
+		kgo.RebalanceTimeout(10 * time.Second),
+	}
 	var err error
 	if s.Rekey, err = NewRekey(cfg, deps); err != nil {
 		t.Fatal(err)
@@ -257,21 +262,24 @@ func TestEachRecordIsCopiedOnce(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(1, 2))
 			for ctx.Err() == nil {
 				var recs []*kgo.Record
-				for range 50 {
+				for range 20 {
 					recs = append(recs, randomRecord(rnd, cfg, len(made)+len(recs)))
 				}
 				if err := cl.ProduceSync(context.Background(), recs...).FirstErr(); err != nil {
 					t.Error(err)
 				}
 				made = append(made, recs...)
-				time.Sleep(10 * time.Millisecond)
+				time.Sleep(20 * time.Millisecond)
 			}
 		})
+		// What a member that died has left keeps its partitions for as long as the
+		// session and the transaction last.
 		wait := func(done <-chan struct{}) {
+			t.Helper()
 			select {
 			case <-done:
-			case <-time.After(time.Minute):
-				t.Fatal("a planned fault did not happen within a minute")
+			case <-time.After(2 * time.Minute):
+				t.Fatal("a planned fault did not happen within two minutes")
 			}
 		}
 		b := startStage(t, cfg, rekeyRules)

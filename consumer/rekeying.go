@@ -21,8 +21,10 @@ import (
 
 const (
 	// rekeyPoll bounds the records of one transaction, whose end costs as much for a
-	// few as for many: about 10 ms.
-	rekeyPoll = 1 << 16
+	// few as for many: about 10 ms. Where one fails, perhaps because brokers are too
+	// slow to take so many within transactionTimeout, the next ones are smaller.
+	rekeyPoll      = 1 << 16
+	leastRekeyPoll = 1 << 10
 	// transactionTimeout is after how long the brokers abort what a process that is
 	// gone has begun. Until then nobody reads what comes after it in those partitions.
 	// It is less than the time for which the group waits for the process itself.
@@ -82,9 +84,11 @@ func (s *rekeying) run(ctx context.Context) error {
 	defer s.forget()
 	defer s.leave()
 	for ctx.Err() == nil {
-		if err := s.turn(s.poll(ctx, rekeyPoll, pollWait)); err != nil {
+		if err := s.turn(s.poll(ctx, s.stage.most, pollWait)); err != nil {
+			s.stage.most = max(leastRekeyPoll, s.stage.most/2)
 			return err
 		}
+		s.stage.most = min(rekeyPoll, s.stage.most+s.stage.most/16)
 	}
 	return nil
 }
