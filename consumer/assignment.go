@@ -30,7 +30,7 @@ func (s *session) onAssigned(_ context.Context, _ *kgo.Client, added map[string]
 	}
 	if len(numbers) > 0 {
 		slices.Sort(numbers)
-		s.log.Info("partitions assigned, their counts start empty", zap.String("topic", s.cfg.Topics.Logs), zap.Int32s("partitions", numbers))
+		s.log.Info("partitions assigned, their counts start empty", zap.String("topic", s.cfg.judged()), zap.Int32s("partitions", numbers))
 		s.deps.Metrics.Restore.Set(0)
 	}
 	s.detect.assigned.Store(true)

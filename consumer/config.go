@@ -25,7 +25,7 @@ type Config struct {
 type InputConfig struct {
 	Preset         string            `yaml:"preset" doc:"format of the records; empty: JSON with our own field names"`
 	Fields         map[string]string `yaml:"fields" doc:"event field to gjson path into the record, beside or instead of a preset"`
-	Rekey          bool              `yaml:"rekey" doc:"key events anew by their subject before they are judged"`
+	Rekey          bool              `yaml:"rekey" doc:"key events anew by their subject (through the topic events) before they are judged; for logs keyed otherwise and rules with key"`
 	MaxRecordBytes schemas.Size      `yaml:"max_record_bytes" doc:"a larger record goes to the topic dlq"`
 }
 
@@ -68,9 +68,6 @@ func (c Config) Validate() error {
 // Validate reports every problem at once.
 func (c InputConfig) Validate() error {
 	var errs []error
-	if c.Rekey {
-		errs = append(errs, errors.New("input.rekey: true is not available in this release: key the records of topics.logs by their client address, or remove it"))
-	}
 	if c.MaxRecordBytes < 1 {
 		errs = append(errs, fmt.Errorf("input.max_record_bytes is %s, it must be positive", c.MaxRecordBytes))
 	}
@@ -105,9 +102,28 @@ func (c StateConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
+// judged is the topic that detect judges.
+func (c Config) judged() string {
+	if c.Input.Rekey {
+		return c.Topics.Events
+	}
+	return c.Topics.Logs
+}
+
+// input gives the topics through which events reach detect.
+func (c Config) input() []string {
+	if c.Input.Rekey {
+		return []string{c.Topics.Logs, c.Topics.Events}
+	}
+	return []string{c.Topics.Logs}
+}
+
 // validateRules refuses rules that count for something which the records are not
 // keyed by: their counts would be split over partitions without anybody noticing.
-func validateRules(p *detector.Program) error {
+func (c Config) validateRules(p *detector.Program) error {
+	if c.Input.Rekey {
+		return nil
+	}
 	var ids []string
 	for _, r := range p.Rules() {
 		if r.Key != "" {
@@ -118,5 +134,5 @@ func validateRules(p *detector.Program) error {
 		return nil
 	}
 	slices.Sort(ids)
-	return fmt.Errorf("rules with `key:` need input.rekey, which is not available in this release: %s", strings.Join(ids, ", "))
+	return fmt.Errorf("rules with `key:` need input.rekey: true, without it their subjects' events lie in several partitions: %s", strings.Join(ids, ", "))
 }

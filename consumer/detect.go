@@ -24,8 +24,8 @@ type Deps struct {
 	Kafka   []kgo.Opt // further options of every Kafka client, such as a dialer
 }
 
-// Detect is the role that judges events: it reads the topic logs in the group
-// Kafka.Group and writes verdicts, bans and dead letters.
+// Detect is the role that judges events: it reads the topic logs, or with input.rekey
+// the topic events, in the group Kafka.Group and writes verdicts, bans and dead letters.
 type Detect struct {
 	cfg  Config
 	deps Deps
@@ -38,7 +38,7 @@ type Detect struct {
 
 // NewDetect checks cfg and the rules; it starts nothing.
 func NewDetect(cfg Config, deps Deps) (*Detect, error) {
-	if err := errors.Join(cfg.Validate(), validateRules(deps.Program)); err != nil {
+	if err := errors.Join(cfg.Validate(), cfg.validateRules(deps.Program)); err != nil {
 		return nil, err
 	}
 	return &Detect{cfg: cfg, deps: deps, log: deps.Log.Named("detect")}, nil
@@ -70,7 +70,7 @@ func (d *Detect) Run(ctx context.Context) error {
 	}
 	defer out.Close()
 	t := d.cfg.Topics
-	if err := sink.EnsureTopics(ctx, out, d.cfg.Kafka, t, d.log, t.Logs, t.Verdicts, t.Bans, t.DLQ); err != nil {
+	if err := sink.EnsureTopics(ctx, out, d.cfg.Kafka, t, d.log, append(d.cfg.input(), t.Verdicts, t.Bans, t.DLQ)...); err != nil {
 		return unlessDone(ctx, err)
 	}
 	producer := sink.NewProducer(out, d.deps.Sink, d.log)

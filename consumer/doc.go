@@ -1,4 +1,4 @@
-// Package consumer drives: it is the two roles that read Kafka.
+// Package consumer drives: it is the roles that read Kafka.
 //
 //	            ┌── a turn of the loop (session.go) ─────────────────────────────┐
 //	api-logs ──►│ poll ─► judge, partitions side by side ─► deliver ─► mark      │
@@ -12,6 +12,12 @@
 // change and dead letter of the records up to it is acknowledged; what is marked is
 // committed each second, when partitions are revoked and at the end. So a crash
 // repeats work and loses none; verdict ids make the repetition harmless.
+//
+// Rekey (rekey.go, rekeying.go) stands in front of detect where input.rekey is on. It
+// keeps nothing and decides nothing: it writes copies of the records to the topic
+// events (copy.go), keyed by their subject, in a Kafka transaction with the offsets
+// behind them. Detect reads the copies, of committed transactions alone, and takes
+// position and time of each event's own record from their headers (source.go).
 //
 // Store (store.go, storing.go) takes what detect accepts and every verdict to
 // ClickHouse, in a group of its own: rows in hand are inserted, then marked. While

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -11,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 
+	"github.com/apiwarden/apiwarden/schemas"
 	"github.com/apiwarden/apiwarden/sink"
 )
 
@@ -26,7 +28,7 @@ const (
 	maxBatch = 128 << 20
 )
 
-// member is one membership in a consumer group, of detect or of store.
+// member is one membership in a consumer group: of detect, of store or of rekey.
 //
 // Its loop polls, and from then on the group does not rebalance until the loop allows
 // it: callbacks of the assignment never run beside the loop, so what both use needs no
@@ -48,16 +50,26 @@ func (m *member) join(ctx context.Context, group string, topics []string, callba
 	if err != nil {
 		return err
 	}
-	opts := append([]kgo.Opt{
-		kgo.ConsumerGroup(group),
-		kgo.ConsumeTopics(topics...),
+	opts := slices.Concat(m.consuming(group, topics...), []kgo.Opt{
 		kgo.ConsumeStartOffset(start),
-		kgo.ConsumeResetOffset(kgo.RewindOffset(time.Minute)),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.AutoCommitMarks(),
 		kgo.AutoCommitInterval(time.Second),
 		kgo.AutoCommitCallback(m.onCommit),
+	}, callbacks)
+	if m.cl, err = sink.Connect(ctx, m.cfg.Kafka, m.log, m.cuttable(ctx, opts)...); err != nil {
+		m.cut()
+	}
+	return err
+}
+
+// consuming are the options with which every member reads.
+func (m *member) consuming(group string, topics ...string) []kgo.Opt {
+	return []kgo.Opt{
+		kgo.ConsumerGroup(group),
+		kgo.ConsumeTopics(topics...),
+		kgo.ConsumeResetOffset(kgo.RewindOffset(time.Minute)),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(sessionTimeout),
 		// An event of an aborted transaction did not happen. The ends of transactions
 		// take offsets, which the lag has to know.
@@ -69,14 +81,14 @@ func (m *member) join(ctx context.Context, group string, topics []string, callba
 		kgo.FetchMaxWait(500 * time.Millisecond),
 		kgo.MaxConcurrentFetches(16),
 		kgo.MaxDecompressBatchBytes(maxBatch),
-	}, callbacks...)
+	}
+}
+
+// cuttable completes the options of a client whose requests end when m.cut is called.
+func (m *member) cuttable(ctx context.Context, opts []kgo.Opt) []kgo.Opt {
 	asking, cut := context.WithCancel(context.WithoutCancel(ctx))
 	m.cut = cut
-	opts = append(append(opts, kgo.WithContext(asking)), m.deps.Kafka...)
-	if m.cl, err = sink.Connect(ctx, m.cfg.Kafka, m.log, opts...); err != nil {
-		cut()
-	}
-	return err
+	return append(append(opts, kgo.WithContext(asking)), m.deps.Kafka...)
 }
 
 // poll gives at most so many records, waiting for them no longer than d.
@@ -187,6 +199,14 @@ func (m *member) fetchErrors(fetches kgo.Fetches) ([]*kgo.ErrDecompressTooLarge,
 		}
 	})
 	return skips, fatal
+}
+
+// tooLargeBatch is why the records of a batch cannot be used.
+func tooLargeBatch(b *kgo.ErrDecompressTooLarge) *schemas.BadRecord {
+	return &schemas.BadRecord{
+		Reason: schemas.ReasonTooLarge,
+		Detail: fmt.Sprintf("the batch of offsets %d to %d unpacks to more than %d bytes and was not read", b.Offset, b.NextOffset-1, maxBatch),
+	}
 }
 
 // breathe keeps a broker that answers each fetch with an error from being asked

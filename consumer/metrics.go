@@ -8,7 +8,7 @@ import (
 )
 
 // Metrics are the metrics of what is consumed and of what is decided. One of a
-// process, shared by detect and store.
+// process, shared by detect, store and rekey.
 type Metrics struct {
 	Records     *prometheus.CounterVec // by topic
 	DeadLetters *prometheus.CounterVec // by reason
@@ -20,6 +20,11 @@ type Metrics struct {
 	StoreRecords *prometheus.CounterVec // by topic
 	StoreSkipped prometheus.Counter
 	StoreLag     *lagCollector
+
+	Rekeyed     prometheus.Counter
+	RekeyCopies prometheus.Counter
+	RekeyAborts prometheus.Counter
+	RekeyLag    *lagCollector
 
 	Verdicts      *prometheus.CounterVec // by rule and action
 	VerdictAge    prometheus.Histogram
@@ -58,6 +63,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		StoreLag: newLagCollector("apiwarden_consumer_store_lag_records", "Records of the partition that store has not finished with.",
 			"apiwarden_consumer_store_lag_seconds", "Age of the newest record that store has finished with, while it is behind; 0 when it is not."),
 
+		Rekeyed:     counter("apiwarden_consumer_rekeyed_records_total", "Records of the logs that input.rekey has read and finished with: their copies and offsets are committed."),
+		RekeyCopies: counter("apiwarden_consumer_rekey_copies_total", "Copies that input.rekey has written to the topic events: one a record, and one for each rule key that its event has."),
+		RekeyAborts: counter("apiwarden_consumer_rekey_aborts_total", "Transactions of input.rekey that were aborted because the group rebalanced, and done again."),
+		RekeyLag: newLagCollector("apiwarden_consumer_rekey_lag_records", "Records of the partition that input.rekey has not finished with.",
+			"apiwarden_consumer_rekey_lag_seconds", "Age of the newest record that input.rekey has finished with, while it is behind; 0 when it is not."),
+
 		Verdicts: counters("apiwarden_detector_verdicts_total", "Verdicts that are acknowledged, by rule and by the action the rule asks for.", "rule", "action"),
 		VerdictAge: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "apiwarden_detector_verdict_age_seconds",
@@ -74,6 +85,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Outcomes:      counters("apiwarden_detector_events_total", "Events judged, by outcome: counted, late, exempt, blocked, banned.", "outcome"),
 	}
 	reg.MustRegister(m.Records, m.DeadLetters, m.Miskeyed, m.Restore, m.DataLoss, m.Lag, m.StoreRecords, m.StoreSkipped, m.StoreLag,
+		m.Rekeyed, m.RekeyCopies, m.RekeyAborts, m.RekeyLag,
 		m.Verdicts, m.VerdictAge, m.Subjects, m.StateBytes, m.Evicted, m.Late, m.NotEvaluated, m.Unreadable, m.IgnoredClaims, m.Outcomes)
 	for _, r := range []schemas.Reason{
 		schemas.ReasonJSON, schemas.ReasonUTF8, schemas.ReasonClientIP, schemas.ReasonMethod, schemas.ReasonPath, schemas.ReasonStatus,

@@ -62,7 +62,8 @@ type judge struct {
 	decoder  *schemas.Decoder
 	identity *schemas.Identity
 	topics   sink.Topics
-	key      []byte // scratch
+	sources  *sources // nil: the records are no copies
+	key      []byte   // scratch
 
 	// Of the records at hand.
 	events [detector.Ahead]schemas.Event
@@ -78,8 +79,7 @@ func (j *judge) records(p *partition, recs []*kgo.Record) {
 		j.decode(p, recs[:n])
 		for i, r := range recs[:n] {
 			if bad := j.record(p, r, i); bad != nil {
-				p.out.letters = append(p.out.letters, sink.DeadLetter(j.topics.DLQ, r, bad))
-				p.out.reasons = append(p.out.reasons, bad.Reason)
+				j.reject(p, r, bad)
 			}
 		}
 		recs = recs[n:]
@@ -107,18 +107,40 @@ func (j *judge) record(p *partition, r *kgo.Record, i int) *schemas.BadRecord {
 	if r.Attrs.IsControl() {
 		return nil // a transaction's end: takes an offset, says nothing
 	}
+	rec := detector.Record{Offset: r.Offset, Time: r.Timestamp.UnixMicro()}
+	if j.sources != nil {
+		j.sources.read(r)
+		rec.Time, rec.Copy = j.sources.time, &j.sources.copy
+		if reason := letterReason(r); reason != "" {
+			return &schemas.BadRecord{Reason: reason}
+		}
+	}
 	if j.bad[i] != nil {
 		return j.bad[i]
 	}
-	j.checkKey(&p.out, r, &j.events[i])
-	outcome, bad := p.engine.Observe(&j.events[i], detector.Record{Offset: r.Offset, Time: r.Timestamp.UnixMicro()})
-	if int(outcome) < len(p.out.outcomes) {
+	if j.sources == nil {
+		j.checkKey(&p.out, r, &j.events[i])
+	}
+	outcome, bad := p.engine.Observe(&j.events[i], rec)
+	if int(outcome) < len(p.out.outcomes) && (rec.Copy == nil || rec.Copy.Key == "") {
 		p.out.outcomes[outcome]++
 	}
 	if verdicts, changes := p.engine.Take(); len(verdicts)+len(changes) > 0 {
 		j.took(p, verdicts, changes)
 	}
 	return bad
+}
+
+// reject leaves the dead letter of a record in the partition's outbox.
+func (j *judge) reject(p *partition, r *kgo.Record, bad *schemas.BadRecord) {
+	var letter *kgo.Record
+	if j.sources == nil {
+		letter = sink.DeadLetter(j.topics.DLQ, r, bad)
+	} else if letter = j.sources.letter(j.topics.DLQ, r, bad); letter == nil {
+		return
+	}
+	p.out.letters = append(p.out.letters, letter)
+	p.out.reasons = append(p.out.reasons, bad.Reason)
 }
 
 // took turns what the engine decided into records at once: it is valid only until

@@ -52,9 +52,13 @@ func (s *session) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.judges = append(s.judges, &judge{decoder: dec, identity: s.deps.Program.Identity(), topics: s.cfg.Topics})
+		j := &judge{decoder: dec, identity: s.deps.Program.Identity(), topics: s.cfg.Topics}
+		if s.cfg.Input.Rekey {
+			j.sources = &sources{logs: s.cfg.Topics.Logs, keys: s.deps.Program.Keys()}
+		}
+		s.judges = append(s.judges, j)
 	}
-	err := s.join(ctx, s.cfg.Kafka.Group, []string{s.cfg.Topics.Logs},
+	err := s.join(ctx, s.cfg.Kafka.Group, []string{s.cfg.judged()},
 		kgo.OnPartitionsAssigned(s.onAssigned), kgo.OnPartitionsRevoked(s.onRevoked), kgo.OnPartitionsLost(s.onLost))
 	if err != nil {
 		return unlessDone(ctx, err)
@@ -208,10 +212,7 @@ func (s *session) skipBatch(work []batch, skip *kgo.ErrDecompressTooLarge) []bat
 		return work
 	}
 	r := &kgo.Record{Topic: skip.Topic, Partition: skip.Partition, Offset: skip.Offset}
-	p.out.letters = append(p.out.letters, sink.DeadLetter(s.cfg.Topics.DLQ, r, &schemas.BadRecord{
-		Reason: schemas.ReasonTooLarge,
-		Detail: fmt.Sprintf("the batch of offsets %d to %d unpacks to more than %d bytes and was not read", skip.Offset, skip.NextOffset-1, maxBatch),
-	}))
+	p.out.letters = append(p.out.letters, sink.DeadLetter(s.cfg.Topics.DLQ, r, tooLargeBatch(skip)))
 	p.out.reasons = append(p.out.reasons, schemas.ReasonTooLarge)
 	for _, b := range work {
 		if b.p == p {

@@ -63,7 +63,7 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 	defer out.Close()
 	t := s.cfg.Topics
-	if err := sink.EnsureTopics(ctx, out, s.cfg.Kafka, t, s.log, t.Logs, t.Verdicts, t.DLQ); err != nil {
+	if err := sink.EnsureTopics(ctx, out, s.cfg.Kafka, t, s.log, append(s.cfg.input(), t.Verdicts, t.DLQ)...); err != nil {
 		return unlessDone(ctx, err)
 	}
 	lasting, cancel := outlasting(ctx, time.Duration(s.cfg.ShutdownTimeout)*4/5)

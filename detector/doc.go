@@ -23,6 +23,7 @@
 //
 //   - engine.go: Observe, from the event's time to the rules that count it
 //   - watermark.go: event time, lateness, what is refused as too far ahead
+//   - copy.go: a record that was keyed anew, and which rules judge it
 //   - endpoint.go: METHOD + template, and the plan of all that the event can touch
 //   - foresee.go: what an event says by itself, looked at for several events ahead, so
 //     that their state is in the processor's caches by then (prefetch.go)

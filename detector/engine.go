@@ -23,7 +23,8 @@ type Options struct {
 // Record is what Kafka says of an event's record.
 type Record struct {
 	Offset int64
-	Time   int64 // the record's timestamp, µs; not looked at in a file
+	Time   int64 // the timestamp of the event's own record, µs; not looked at in a file
+	Copy   *Copy // nil: the record is the event's own. Not kept
 }
 
 // Outcome says what became of an event.
@@ -172,6 +173,9 @@ func (e *Engine) judge(o *observed) Outcome {
 	banned := ban.covers(o.time) || e.manual.bans(o.client, o.time)
 	for i := range o.plan.steps {
 		step := &o.plan.steps[i]
+		if !o.record.concerns(step.bundle) {
+			continue
+		}
 		who, entry, under := subject{key: o.address}, ban, banned
 		if step.bundle.field != nil {
 			var ok bool

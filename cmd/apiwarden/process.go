@@ -25,6 +25,7 @@ type process struct {
 	registry *prometheus.Registry
 	http     *api.Server
 	detect   *consumer.Detect // nil: not this process
+	rekey    *consumer.Rekey  // in front of detect; nil: not this process
 	store    *consumer.Store  // nil: not this process
 	metrics  *reloadMetrics
 	reload   *reloader // nil: rules stay as they are
@@ -44,6 +45,11 @@ func newProcess(cfg Config, r role, program *detector.Program, log *zap.Logger) 
 			return nil, refuseAll(err)
 		}
 	}
+	if r.detects && cfg.Input.Rekey {
+		if p.rekey, err = consumer.NewRekey(cfg.consumer(), deps); err != nil {
+			return nil, refuseAll(err)
+		}
+	}
 	if r.stores {
 		if p.store, err = consumer.NewStore(cfg.consumer(), cfg.ClickHouse, deps); err != nil {
 			return nil, refuseAll(err)
@@ -60,6 +66,11 @@ func newProcess(cfg Config, r role, program *detector.Program, log *zap.Logger) 
 func (p *process) ready() (bool, string) {
 	if p.detect != nil {
 		if ok, why := p.detect.Ready(); !ok {
+			return false, why
+		}
+	}
+	if p.rekey != nil {
+		if ok, why := p.rekey.Ready(); !ok {
 			return false, why
 		}
 	}
@@ -127,6 +138,9 @@ func (p *process) runOn(ctx context.Context, listener net.Listener) error {
 	if p.detect != nil {
 		parts.Go(func() error { return p.detect.Run(partsCtx) })
 	}
+	if p.rekey != nil {
+		parts.Go(func() error { return p.rekey.Run(partsCtx) })
+	}
 	if p.store != nil {
 		parts.Go(func() error { return p.store.Run(partsCtx) })
 	}
@@ -147,6 +161,9 @@ func (p *process) announce(listen net.Addr) {
 	groups := []string{}
 	if p.detect != nil {
 		groups = append(groups, p.cfg.Kafka.Group)
+	}
+	if p.rekey != nil {
+		groups = append(groups, p.rekey.Group())
 	}
 	if p.store != nil {
 		groups = append(groups, p.store.Group())
