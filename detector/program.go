@@ -124,6 +124,7 @@ func Compile(set *Ruleset) (*Program, error) {
 	for _, r := range set.Rules {
 		fmt.Fprintf(sum, "%s %s\n", r.ID, r.Version)
 	}
+	set.source.sum(sum)
 	p.hash = hex.EncodeToString(sum.Sum(nil)[:6])
 	return p, nil
 }
@@ -180,7 +181,11 @@ func (p *Program) Identity() *schemas.Identity { return &p.set.Settings.Identity
 // MaxSkew is how far an event may be ahead of its record's timestamp, in µs.
 func (p *Program) MaxSkew() int64 { return p.set.Settings.MaxSkew }
 
-// Hash tells rule sets apart: of every rule's id and version.
+// Source is the text that the rules were read from; empty where they were not read.
+func (p *Program) Source() Source { return p.set.source }
+
+// Hash tells rule sets apart: of the text, and of what each rule decides by, which
+// another release may read out of the same text differently.
 func (p *Program) Hash() string { return p.hash }
 
 // Keys names the fields other than the address that rules take as their subject.
