@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -103,11 +104,16 @@ func (w *StateWriter) send(ctx context.Context, recs []*kgo.Record) error {
 	w.mu.Lock()
 	together := w.most == partBytes
 	w.mu.Unlock()
-	if together {
-		return w.cl.ProduceSync(ctx, recs...).FirstErr()
+	each := len(recs)
+	if !together {
+		each = 1
 	}
-	for _, r := range recs {
-		if err := w.cl.ProduceSync(ctx, r).FirstErr(); err != nil {
+	for some := range slices.Chunk(recs, each) {
+		errs, err := produceOnce(ctx, w.cl, some)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(errs...); err != nil {
 			return err
 		}
 	}
