@@ -72,7 +72,9 @@ func (s *session) progress() {
 // nothing, at the end of each generation.
 func (s *session) onRevoked(_ context.Context, cl *kgo.Client, gone map[string][]int32) {
 	s.commitRevoked(cl)
-	s.flush(s.among(gone))
+	if !s.flushed {
+		s.flush(s.among(gone))
+	}
 	s.dropAll(gone, "partitions revoked")
 }
 

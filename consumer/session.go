@@ -51,6 +51,7 @@ type session struct {
 	copies   []*detector.ShardCopy
 	aged     time.Time // when the age of snapshots was shown last
 	broken   error     // the state topic refuses us
+	flushed  bool      // the last snapshots before the end have been written, or had their time
 }
 
 func newSession(d *Detect, lasting context.Context, producer *sink.Producer, bans *sink.Bans, state *kgo.Client) *session {
@@ -105,6 +106,7 @@ func (s *session) run(ctx context.Context) error {
 		err := s.turn(s.lasting, s.poll(ctx, detectPoll, pollWait))
 		if stop = ctx.Err() != nil; stop && err == nil {
 			s.flush(s.owned)
+			s.flushed = true
 		}
 		s.cl.AllowRebalance()
 		if err != nil {
