@@ -17,7 +17,7 @@ type Config struct {
 	Kafka           sink.KafkaConfig `yaml:"kafka" doc:"where Kafka is"`
 	Topics          sink.Topics      `yaml:"topics" doc:"names of the topics"`
 	Input           InputConfig      `yaml:"input" doc:"what records look like"`
-	State           StateConfig      `yaml:"state" doc:"what is held in memory"`
+	State           StateConfig      `yaml:"state" doc:"what is held in memory, and how it is kept"`
 	ShutdownTimeout schemas.Duration `yaml:"shutdown_timeout" doc:"how long a stop may take to flush what is in hand, commit and leave the group"`
 }
 
@@ -29,12 +29,12 @@ type InputConfig struct {
 	MaxRecordBytes schemas.Size      `yaml:"max_record_bytes" doc:"a larger record goes to the topic dlq"`
 }
 
-// StateConfig bounds what detect holds in memory.
+// StateConfig bounds what detect holds in memory, and says how it is kept.
 type StateConfig struct {
-	Interval     schemas.Duration `yaml:"interval" doc:"every count is in a snapshot at most this old (no effect yet: this version keeps counts in memory only)"`
-	MaxBytes     schemas.Size     `yaml:"max_bytes" doc:"memory for counts, of the whole group (no effect yet: counts live as long as their windows)"`
-	Shards       int              `yaml:"shards" doc:"parts that a partition's state is split into"`
-	MaxEndpoints int              `yaml:"max_endpoints" doc:"endpoint names a partition tells apart; further ones count as one (no effect yet)"`
+	Interval     schemas.Duration `yaml:"interval" doc:"how often each part of the counts is written to the topic state; a restart reads the log again from the oldest one on"`
+	MaxBytes     schemas.Size     `yaml:"max_bytes" doc:"memory for counts, of the whole group; each part of each partition may use its share"`
+	Shards       int              `yaml:"shards" doc:"parts that a partition's state is split into; partitions that have been counted before keep theirs"`
+	MaxEndpoints int              `yaml:"max_endpoints" doc:"endpoint names that each part of a partition tells apart; further ones count as one"`
 }
 
 // DefaultConfig is what an empty configuration file means.

@@ -23,6 +23,8 @@ const (
 	sessionTimeout = 30 * time.Second
 	// closePatience is how long a client that has left its group may take to close.
 	closePatience = time.Second
+	// resetBack is how far back reading begins again where the log has been cut off.
+	resetBack = time.Minute
 	// maxBatch is what a batch of records may decompress to. One that goes beyond is
 	// not read.
 	maxBatch = 128 << 20
@@ -42,6 +44,7 @@ type member struct {
 	lasting context.Context // outlives the request to stop, to finish and commit
 	failed  sink.Seldom
 	cut     context.CancelFunc // ends what cl is still asking for
+	wake    alarm              // rung where the loop should not wait for records
 }
 
 // join becomes a member; callbacks are options that kgo.OnPartitions... give.
@@ -68,7 +71,7 @@ func (m *member) consuming(group string, topics ...string) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.ConsumerGroup(group),
 		kgo.ConsumeTopics(topics...),
-		kgo.ConsumeResetOffset(kgo.RewindOffset(time.Minute)),
+		kgo.ConsumeResetOffset(kgo.RewindOffset(resetBack)),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(sessionTimeout),
 		// An event of an aborted transaction did not happen. The ends of transactions
@@ -93,7 +96,7 @@ func (m *member) cuttable(ctx context.Context, opts []kgo.Opt) []kgo.Opt {
 
 // poll gives at most so many records, waiting for them no longer than d.
 func (m *member) poll(ctx context.Context, most int, d time.Duration) kgo.Fetches {
-	ctx, cancel := context.WithTimeout(ctx, d)
+	ctx, cancel := m.wake.arm(ctx, d)
 	defer cancel()
 	return m.cl.PollRecords(ctx, most)
 }
@@ -228,6 +231,16 @@ func (m *member) skip(skips []*kgo.ErrDecompressTooLarge) {
 	if len(skips) == 0 {
 		return
 	}
+	to := behind(skips)
+	m.cl.MarkCommitOffsets(to)
+	ctx, cancel := context.WithTimeout(m.lasting, 10*time.Second)
+	defer cancel()
+	m.commit(ctx, m.cl)
+	m.cl.SetOffsets(to)
+}
+
+// behind gives where reading goes on after batches that are skipped.
+func behind(skips []*kgo.ErrDecompressTooLarge) map[string]map[int32]kgo.EpochOffset {
 	to := make(map[string]map[int32]kgo.EpochOffset)
 	for _, b := range skips {
 		if to[b.Topic] == nil {
@@ -235,9 +248,5 @@ func (m *member) skip(skips []*kgo.ErrDecompressTooLarge) {
 		}
 		to[b.Topic][b.Partition] = kgo.EpochOffset{Epoch: b.Epoch, Offset: b.NextOffset}
 	}
-	m.cl.MarkCommitOffsets(to)
-	ctx, cancel := context.WithTimeout(m.lasting, 10*time.Second)
-	defer cancel()
-	m.commit(ctx, m.cl)
-	m.cl.SetOffsets(to)
+	return to
 }

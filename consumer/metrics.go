@@ -26,6 +26,8 @@ type Metrics struct {
 	RekeyAborts prometheus.Counter
 	RekeyLag    *lagCollector
 
+	stateMetrics
+
 	Verdicts      *prometheus.CounterVec // by rule and action
 	VerdictAge    prometheus.Histogram
 	Subjects      prometheus.Gauge
@@ -50,11 +52,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	m := &Metrics{
-		Records:     counters("apiwarden_consumer_records_total", "Records that detect has read and finished with: judged or dead-lettered, and everything that followed acknowledged.", "topic"),
-		DeadLetters: counters("apiwarden_consumer_dead_letters_total", "Records that cannot be used and went to the topic dlq, by reason.", "reason"),
-		Miskeyed:    counter("apiwarden_consumer_miskeyed_records_total", "Records whose key is not their canonical subject. The counts of such a subject may be split over partitions: rules can miss it."),
-		Restore:     gauge("apiwarden_consumer_restore_seconds", "How long the last assignment took to bring back counts. 0: counts started empty."),
-		DataLoss:    counter("apiwarden_consumer_data_loss_total", "Times the brokers had lost records that were consumed or were to be."),
+		Records:      counters("apiwarden_consumer_records_total", "Records that detect has read and finished with: judged or dead-lettered, and everything that followed acknowledged.", "topic"),
+		DeadLetters:  counters("apiwarden_consumer_dead_letters_total", "Records that cannot be used and went to the topic dlq, by reason.", "reason"),
+		Miskeyed:     counter("apiwarden_consumer_miskeyed_records_total", "Records whose key is not their canonical subject. The counts of such a subject may be split over partitions: rules can miss it."),
+		Restore:      gauge("apiwarden_consumer_restore_seconds", "How long the partition that was restored last took, from its assignment to being live."),
+		DataLoss:     counter("apiwarden_consumer_data_loss_total", "Times the brokers had lost records that were consumed or were to be."),
+		stateMetrics: newStateMetrics(reg),
 		Lag: newLagCollector("apiwarden_consumer_lag_records", "Records of the partition that detect has not finished with.",
 			"apiwarden_consumer_lag_seconds", "Age of the newest record that detect has finished with, while it is behind; 0 when it is not."),
 
@@ -97,6 +100,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		m.Outcomes.WithLabelValues(name)
 	}
 	return m
+}
+
+// again takes note of what an engine counts of records that it reads again, and that
+// were counted when they were read first.
+func (m *Metrics) again(p *partition, now detector.Stats) {
+	now.Subjects, now.StateBytes = p.stats.Subjects, p.stats.StateBytes
+	p.stats = now
 }
 
 // engine brings the metrics in line with what an engine says of itself. Gauges take

@@ -26,6 +26,7 @@ type Rekey struct {
 	deps Deps
 	log  *zap.Logger
 
+	rules    rulesInForce
 	assigned atomic.Bool
 	most     int // records of a transaction; of the loop alone
 }
@@ -35,7 +36,9 @@ func NewRekey(cfg Config, deps Deps) (*Rekey, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Rekey{cfg: cfg, deps: deps, log: deps.Log.Named("rekey"), most: rekeyPoll}, nil
+	r := &Rekey{cfg: cfg, deps: deps, log: deps.Log.Named("rekey"), most: rekeyPoll}
+	r.rules.Store(deps.Program)
+	return r, nil
 }
 
 // Group is the consumer group of the stage.

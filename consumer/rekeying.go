@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 
+	"github.com/apiwarden/apiwarden/detector"
 	"github.com/apiwarden/apiwarden/sink"
 )
 
@@ -39,11 +40,13 @@ const (
 // the session of the client sees to that.
 type rekeying struct {
 	member
-	stage   *Rekey
-	adm     *kadm.Client
-	session *kgo.GroupTransactSession
-	copier  *copier
-	copies  []*kgo.Record // of the poll at hand
+	stage     *Rekey
+	adm       *kadm.Client
+	session   *kgo.GroupTransactSession
+	copier    *copier
+	rules     *detector.Program // of copier
+	mostBytes int               // of a batch of the topic events
+	copies    []*kgo.Record     // of the poll at hand
 
 	mu        sync.Mutex
 	lags      map[topicPartition]*lag
@@ -63,7 +66,8 @@ func (s *rekeying) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.copier, err = newCopier(s.cfg, s.deps.Program, most); err != nil {
+	s.mostBytes = most
+	if err := s.adopt(); err != nil {
 		return err
 	}
 	opts := slices.Concat(s.consuming(s.stage.Group(), s.cfg.Topics.Logs), sink.ProducerOpts(), []kgo.Opt{
@@ -103,8 +107,25 @@ func transactionalID(group string) string {
 	return fmt.Sprintf("%s-%s-%d-%s", group, host, os.Getpid(), rand.Text())
 }
 
+// adopt takes other rules over where somebody has given the stage some.
+func (s *rekeying) adopt() error {
+	p := s.stage.rules.Load()
+	if p == s.rules {
+		return nil
+	}
+	c, err := newCopier(s.cfg, p, s.mostBytes)
+	if err != nil {
+		return err
+	}
+	s.copier, s.rules = c, p
+	return nil
+}
+
 // turn takes one poll's records all the way.
 func (s *rekeying) turn(fetches kgo.Fetches) error {
+	if err := s.adopt(); err != nil {
+		return err
+	}
 	skips, err := s.fetchErrors(fetches)
 	if err != nil {
 		return err

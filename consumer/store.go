@@ -18,6 +18,7 @@ type Store struct {
 	cfg        Config
 	clickhouse sink.ClickHouseConfig
 	deps       Deps
+	rules      rulesInForce
 	log        *zap.Logger
 
 	connected atomic.Bool // to ClickHouse
@@ -29,7 +30,9 @@ func NewStore(cfg Config, clickhouse sink.ClickHouseConfig, deps Deps) (*Store, 
 	if err := errors.Join(cfg.Validate(), clickhouse.Validate()); err != nil {
 		return nil, err
 	}
-	return &Store{cfg: cfg, clickhouse: clickhouse, deps: deps, log: deps.Log.Named("store")}, nil
+	s := &Store{cfg: cfg, clickhouse: clickhouse, deps: deps, log: deps.Log.Named("store")}
+	s.rules.Store(deps.Program)
+	return s, nil
 }
 
 // Group is the consumer group of store.

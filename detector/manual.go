@@ -63,7 +63,7 @@ func (m *manual) bansUser(k key, t int64) bool    { return m.users[k].holds(sche
 // is not counted any more while it is banned or exempt by hand, and its bans by rules
 // end where it is pardoned (unban) or exempt. What ends follows with the next Take.
 // Applying a change a second time at the same offset changes nothing.
-func (e *Engine) Control(next int64, c *schemas.Control) {
+func (e *Engine) Control(next int64, c schemas.Control) {
 	if e.wake <= next {
 		e.wakeShards(next)
 	}

@@ -63,7 +63,7 @@ rules:
 					if err != nil {
 						t.Fatal(err)
 					}
-					e.Control(int64(i), &schemas.Control{Scope: scope, Value: value, Op: s.op, At: schemas.Micros(at), For: schemas.Duration(time.Hour)})
+					e.Control(int64(i), schemas.Control{Scope: scope, Value: value, Op: s.op, At: schemas.Micros(at), For: schemas.Duration(time.Hour)})
 				} else {
 					e.Observe(hit(netip.MustParseAddr(me), at, s.path), Record{Offset: int64(i)})
 				}

@@ -34,7 +34,7 @@ func (c trialChange) apply(e *Engine, next int64) {
 	case c.adopt != nil:
 		e.Adopt(c.adopt)
 	case c.control != nil:
-		e.Control(next, c.control)
+		e.Control(next, *c.control)
 	default:
 		e.Bound(c.maxBytes, e.opts.MaxEndpoints)
 	}

@@ -28,8 +28,10 @@ func topicSettings(t Topics) map[string]map[string]*string {
 		// its start: an hour of changes is the most it should read in vain.
 		t.Bans: compact("segment.ms", millis(time.Hour)),
 		t.DLQ:  settings("cleanup.policy", "delete"),
-		// A restore reads the whole partition: small segments keep it short.
-		t.State:         compact("segment.bytes", "16777216", "segment.ms", millis(10*time.Minute)),
+		// Everything is written anew each minute. The active segment is not compacted:
+		// small segments, and an eager cleaner, keep the topic little more than that.
+		t.State: compact("segment.bytes", "16777216", "segment.ms", millis(10*time.Minute),
+			"min.cleanable.dirty.ratio", "0.1", "max.compaction.lag.ms", millis(10*time.Minute)),
 		t.Control:       compact(),
 		t.EndpointStats: settings("cleanup.policy", "delete", "retention.ms", millis(24*time.Hour)),
 		// A copy is a little larger than its record, whatever input.max_record_bytes is.

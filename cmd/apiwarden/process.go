@@ -97,6 +97,9 @@ func (p *process) adopt(program *detector.Program) error {
 			return err
 		}
 	}
+	if p.rekey != nil {
+		p.rekey.Adopt(program)
+	}
 	if p.store != nil {
 		p.store.Adopt(program)
 	}
