@@ -63,7 +63,7 @@ func (d *Detect) Ready() (bool, string) {
 // means that waiting would not help. What a stop cannot finish in time is not
 // committed: whoever takes over judges it again.
 func (d *Detect) Run(ctx context.Context) error {
-	opts := append(sink.ProducerOpts(), sink.BansOpts(d.cfg.Topics.Bans)...)
+	opts := append(sink.ProducerOpts(), sink.FollowOpts(d.cfg.Topics.Bans)...)
 	out, err := sink.Connect(ctx, d.cfg.Kafka, d.log, append(opts, d.deps.Kafka...)...)
 	if err != nil {
 		return unlessDone(ctx, err)
