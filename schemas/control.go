@@ -35,13 +35,13 @@ type Control struct {
 	At     Micros   `json:"at"`
 }
 
-// Until is when the change ends by itself, in µs; 0: never.
+// Until is when a ban or an exemption ends by itself, in µs; 0: never.
 func (c *Control) Until() Micros {
 	d := c.For
-	if d == 0 && c.Op == OpBan {
+	switch {
+	case d == 0 && c.Op == OpBan:
 		d = ControlBanFor
-	}
-	if d == 0 {
+	case d == 0, c.Op != OpBan && c.Op != OpExempt:
 		return 0
 	}
 	return c.At + Micros(time.Duration(d).Microseconds())

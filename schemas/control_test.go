@@ -90,6 +90,7 @@ func TestControlUntil(t *testing.T) {
 		{OpBan, time.Minute, noon + 60_000000},
 		{OpExempt, 0, 0},
 		{OpExempt, time.Minute, noon + 60_000000},
+		{OpUnban, time.Minute, 0},
 	} {
 		m := Control{Op: c.op, For: Duration(c.span), At: noon}
 		if got := m.Until(); got != c.want {
