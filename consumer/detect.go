@@ -33,6 +33,7 @@ type Detect struct {
 
 	assigned atomic.Bool
 	bans     atomic.Pointer[sink.Bans]
+	said     pendingControls
 	strayed  atomic.Bool // a record with another key has been warned about
 }
 
@@ -51,7 +52,7 @@ func (d *Detect) Ready() (bool, string) {
 	case bans == nil:
 		return false, "detect: waiting for Kafka"
 	case !bans.Ready():
-		return false, "detect: reading topic " + d.cfg.Topics.Bans
+		return false, "detect: reading topics " + d.cfg.Topics.Bans + " and " + d.cfg.Topics.Control
 	case !d.assigned.Load():
 		return false, "detect: waiting for the group to assign partitions"
 	}
@@ -70,12 +71,24 @@ func (d *Detect) Run(ctx context.Context) error {
 	}
 	defer out.Close()
 	t := d.cfg.Topics
-	if err := sink.EnsureTopics(ctx, out, d.cfg.Kafka, t, d.log, append(d.cfg.input(), t.Verdicts, t.Bans, t.DLQ)...); err != nil {
+	if err := sink.EnsureTopics(ctx, out, d.cfg.Kafka, t, d.log, append(d.cfg.input(), t.Verdicts, t.Bans, t.Control, t.DLQ)...); err != nil {
 		return unlessDone(ctx, err)
 	}
 	producer := sink.NewProducer(out, d.deps.Sink, d.log)
 	bans := sink.NewBans(sink.BansConfig{Client: out, Topic: t.Bans, Producer: producer, Metrics: d.deps.Sink, Log: d.log})
 	d.bans.Store(bans)
+	people, err := sink.Connect(ctx, d.cfg.Kafka, d.log, append(sink.FollowOpts(t.Control), d.deps.Kafka...)...)
+	if err != nil {
+		return unlessDone(ctx, err)
+	}
+	defer people.Close()
+	controls := sink.NewControls(sink.ControlsConfig{
+		Client: people, Topic: t.Control, Metrics: d.deps.Sink, Log: d.log,
+		Changed: func(ctx context.Context, records []sink.ControlRecord) error {
+			d.said.add(records)
+			return bans.Control(ctx, records)
+		},
+	})
 
 	// The ban table outlives the loop, which needs it to finish what it has taken.
 	grace := time.Duration(d.cfg.ShutdownTimeout) * 4 / 5
@@ -85,6 +98,7 @@ func (d *Detect) Run(ctx context.Context) error {
 	defer stopTable()
 	group, running := errgroup.WithContext(table)
 	group.Go(func() error { return bans.Run(table) })
+	group.Go(func() error { return controls.Run(table) })
 	group.Go(func() error {
 		defer stopTable()
 		stop, cancel := context.WithCancel(ctx)

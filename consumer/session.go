@@ -66,7 +66,9 @@ func (s *session) run(ctx context.Context) error {
 	defer s.drop(s.owned)
 	defer s.leave()
 	for ctx.Err() == nil {
-		err := s.turn(s.lasting, s.poll(ctx, detectPoll, pollWait))
+		fetches := s.pollOrControls(ctx)
+		s.controls()
+		err := s.turn(s.lasting, fetches)
 		s.cl.AllowRebalance()
 		if err != nil {
 			return err
