@@ -35,6 +35,8 @@ type Detect struct {
 	restoring atomic.Int64 // partitions that are not live yet
 	remaining atomic.Int64 // records that they have to read again, as far as that is known
 	bans      atomic.Pointer[sink.Bans]
+	people    atomic.Pointer[sink.Controls]
+	said      saidByHand
 	strayed   atomic.Bool // a record with another key has been warned about
 	rules     rulesInForce
 	resharded atomic.Bool // another state.shards has been warned about
@@ -57,7 +59,7 @@ func (d *Detect) Ready() (bool, string) {
 	case bans == nil:
 		return false, "detect: waiting for Kafka"
 	case !bans.Ready():
-		return false, "detect: reading topic " + d.cfg.Topics.Bans
+		return false, "detect: reading topics " + d.cfg.Topics.Bans + " and " + d.cfg.Topics.Control
 	case !d.assigned.Load():
 		return false, "detect: waiting for the group to assign partitions"
 	case d.restoring.Load() > 0:
@@ -71,7 +73,7 @@ func (d *Detect) Ready() (bool, string) {
 // means that waiting would not help. What a stop cannot finish in time is not
 // committed: whoever takes over judges it again.
 func (d *Detect) Run(ctx context.Context) error {
-	opts := append(sink.ProducerOpts(), sink.BansOpts(d.cfg.Topics.Bans)...)
+	opts := append(sink.ProducerOpts(), sink.FollowOpts(d.cfg.Topics.Bans)...)
 	out, err := sink.Connect(ctx, d.cfg.Kafka, d.log, append(opts, d.deps.Kafka...)...)
 	if err != nil {
 		return unlessDone(ctx, err)
@@ -83,12 +85,27 @@ func (d *Detect) Run(ctx context.Context) error {
 	}
 	defer state.Close()
 	t := d.cfg.Topics
-	if err := sink.EnsureTopics(ctx, out, d.cfg.Kafka, t, d.log, append(d.cfg.input(), t.Verdicts, t.Bans, t.DLQ, t.State)...); err != nil {
+	if err := sink.EnsureTopics(ctx, out, d.cfg.Kafka, t, d.log, append(d.cfg.input(), t.Verdicts, t.Bans, t.Control, t.DLQ, t.State)...); err != nil {
 		return unlessDone(ctx, err)
 	}
 	producer := sink.NewProducer(out, d.deps.Sink, d.log)
 	bans := sink.NewBans(sink.BansConfig{Client: out, Topic: t.Bans, Producer: producer, Metrics: d.deps.Sink, Log: d.log})
 	d.bans.Store(bans)
+	people, err := sink.Connect(ctx, d.cfg.Kafka, d.log, append(sink.FollowOpts(t.Control), d.deps.Kafka...)...)
+	if err != nil {
+		return unlessDone(ctx, err)
+	}
+	defer people.Close()
+	controls := sink.NewControls(sink.ControlsConfig{
+		Client: people, Topic: t.Control, Metrics: d.deps.Sink, Log: d.log,
+		Changed: func(ctx context.Context, records []sink.ControlRecord) error {
+			err := bans.Control(ctx, records)
+			d.said.more() // State has them
+			return err
+		},
+	})
+
+	d.people.Store(controls)
 
 	// The ban table outlives the loop, which needs it to finish what it has taken.
 	grace := time.Duration(d.cfg.ShutdownTimeout) * 4 / 5
@@ -98,6 +115,7 @@ func (d *Detect) Run(ctx context.Context) error {
 	defer stopTable()
 	group, running := errgroup.WithContext(table)
 	group.Go(func() error { return bans.Run(table) })
+	group.Go(func() error { return controls.Run(table) })
 	group.Go(func() error {
 		defer stopTable()
 		stop, cancel := context.WithCancel(ctx)

@@ -5,6 +5,7 @@
 //	            │         (partition.go: decode, observe)   (acknowledged)       │
 //	            └────────────────────────────────────────────────────────────────┘
 //	                                                  └──► api-verdicts, api-bans, api-logs-dlq
+//	apiwarden-control ──► the ban table, at once; the loop, at its next turn (control.go)
 //
 // Detect (detect.go) judges. Between a poll and the mark the group does not
 // rebalance, so a partition's engine is touched by one goroutine at a time and needs
@@ -19,8 +20,8 @@
 // behind them. Detect reads the copies, of committed transactions alone, and takes
 // position and time of each event's own record from their headers (source.go).
 //
-// Store (store.go, storing.go) takes what detect accepts and every verdict to
-// ClickHouse, in a group of its own: rows in hand are inserted, then marked. While
+// Store (store.go, storing.go) takes what detect accepts, every verdict and every change
+// by hand to ClickHouse, in a group of its own: rows in hand are inserted, then marked. While
 // ClickHouse is away it keeps what it has, polls no more, and lets the group
 // rebalance when that wants to.
 //

@@ -24,6 +24,10 @@ type journal struct {
 	Seed    [2]uint64                  `json:"seed"`
 	Entries []entry                    `json:"entries"`         // by offset, the first one is begin
 	Rules   map[string]detector.Source `json:"rules,omitempty"` // by Program.Hash
+
+	// Controls says, by partition of the control topic, which manual changes are among the
+	// entries, or were before they were folded.
+	Controls map[int32]controlMark `json:"controls"`
 }
 
 // entryKind says what an entry changes.

@@ -121,11 +121,16 @@ func (s *session) changes(p *partition) []entry {
 		e.Bound = &want
 		add = append(add, e)
 	}
+	if p.said != s.detect.said.count() || p.replay != nil {
+		// A journal that was just begun knows no change, and wants none that is over.
+		add = append(add, s.saidEntries(p, len(p.journal.Entries) == 1 && p.journal.Controls == nil)...)
+	}
 	return add
 }
 
 // align brings the partitions that are live in line with this process where its
-// rules or bounds have changed, as bounds do when the topic gets more partitions.
+// rules or bounds have changed, as bounds do when the topic gets more partitions, or
+// where somebody has banned, pardoned or exempted by hand.
 func (s *session) align(ctx context.Context) error {
 	for _, p := range s.owned {
 		if p.replay != nil {

@@ -137,7 +137,7 @@ func TestClickHouseIsAwayWhileMembersComeAndGo(t *testing.T) {
 	start(t, second)
 	eventually(t, func() (bool, string) {
 		a, b := testutil.CollectAndCount(deps.Metrics.StoreLag)/2, testutil.CollectAndCount(second.deps.Metrics.StoreLag)/2
-		return a == 4 && b == 4, fmt.Sprintf("%d and %d of eight partitions, want four each", a, b)
+		return a == 6 && b == 6, fmt.Sprintf("%d and %d of twelve partitions, want six each", a, b)
 	})
 	put(1000)
 	way.set(false)

@@ -40,6 +40,7 @@ type partition struct {
 	rotation  *rotation
 	copying   *errand // of a shard that is being copied; nil: none
 	topicID   [16]byte
+	said      int // of Detect.said, when the journal was brought in line
 }
 
 // outbox is what the records of one poll have led to.

@@ -188,6 +188,41 @@ rules:
 	})
 }
 
+// TestRulesAreAdoptedWhileRecordsCome: counts of the rule that stays go on, the rule
+// that is new begins, and a restart knows from which offset on.
+func TestRulesAreAdoptedWhileRecordsCome(t *testing.T) {
+	atSite(t, func(t *testing.T, s *site) {
+		s.cfg.State.Interval = schemas.Duration(5 * time.Second)
+		d := s.detect(t, over3)
+		s.each(t, "/a")
+		s.each(t, "/a")
+		time.Sleep(2 * time.Second)
+		more := over3 + "  - {id: twice, type: usage, threshold: 1, window: 24h, action: log}\n"
+		if err := d.Adopt(program(t, more)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		s.each(t, "/a") // third, first of the new rule
+		time.Sleep(7 * time.Second)
+		if err := d.stop(); err != nil {
+			t.Fatal(err)
+		}
+		s.detect(t, more)
+		s.each(t, "/a")
+		time.Sleep(5 * time.Second)
+		of := make(map[string]int)
+		for _, v := range s.verdicts(t) {
+			of[fmt.Sprint(v.RuleID, " ", v.Count)]++
+		}
+		if n := len(subjects()); of["volume 4"] != n || of["twice 2"] != n || len(of) != 2 {
+			t.Errorf("verdicts by rule and count: %v, want %d of volume 4 and of twice 2", of, n)
+		}
+		if err := d.Adopt(program(t, over3+"  - {id: users, type: usage, threshold: 1, window: 1h, key: user_id}\n")); err == nil {
+			t.Error("rules with a key are adopted without input.rekey")
+		}
+	})
+}
+
 func TestABeginIsJournaledBeforeTheFirstRecord(t *testing.T) {
 	atSite(t, func(t *testing.T, s *site) {
 		s.hits(t, 20)

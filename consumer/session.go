@@ -95,6 +95,8 @@ func (s *session) run(ctx context.Context) error {
 	if err != nil {
 		return unlessDone(ctx, err)
 	}
+	s.detect.said.ringing(s.wake.ring)
+	defer s.detect.said.ringing(nil)
 	defer s.detect.restoring.Store(0)
 	defer s.drop(s.owned)
 	defer s.leave()

@@ -11,8 +11,8 @@ import (
 	"github.com/apiwarden/apiwarden/sink"
 )
 
-// Store is the role that puts events and verdicts into ClickHouse, in a group of its
-// own. It takes the events that detect accepts, late ones included, and leaves out the
+// Store is the role that puts events, verdicts and manual changes into ClickHouse, in a
+// group of its own. It takes the events that detect accepts, late ones included, and leaves out the
 // others: detect dead-letters those.
 type Store struct {
 	cfg        Config
@@ -66,7 +66,7 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 	defer out.Close()
 	t := s.cfg.Topics
-	if err := sink.EnsureTopics(ctx, out, s.cfg.Kafka, t, s.log, append(s.cfg.input(), t.Verdicts, t.DLQ)...); err != nil {
+	if err := sink.EnsureTopics(ctx, out, s.cfg.Kafka, t, s.log, append(s.cfg.input(), t.Verdicts, t.Control, t.DLQ)...); err != nil {
 		return unlessDone(ctx, err)
 	}
 	lasting, cancel := outlasting(ctx, time.Duration(s.cfg.ShutdownTimeout)*4/5)

@@ -46,6 +46,8 @@ type storing struct {
 	eventsOf []*kgo.Record // by row
 	verdicts []schemas.Verdict
 	ofRecord []*kgo.Record // of verdicts, by index
+	controls []sink.ControlRecord
+	saidOn   []*kgo.Record // of controls, by index
 	last     map[topicPartition]*kgo.Record
 	counts   map[string]int // records in hand, by topic
 	bytes    int            // of the records that are held for their rows
@@ -66,7 +68,7 @@ func (s *storing) run(ctx context.Context) (err error) {
 	if s.decoder, err = schemas.NewDecoder(s.cfg.Input.decoderOptions()); err != nil {
 		return err
 	}
-	err = s.join(ctx, s.store.Group(), []string{s.cfg.Topics.Logs, s.cfg.Topics.Verdicts},
+	err = s.join(ctx, s.store.Group(), []string{s.cfg.Topics.Logs, s.cfg.Topics.Verdicts, s.cfg.Topics.Control},
 		kgo.OnPartitionsAssigned(s.onAssigned), kgo.OnPartitionsRevoked(s.onRevoked), kgo.OnPartitionsLost(s.onLost),
 		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) {
 			select {
@@ -120,7 +122,7 @@ func (s *storing) turn(fetches kgo.Fetches) error {
 }
 
 func (s *storing) full() bool {
-	return s.events.Len()+len(s.verdicts) >= storeRows || s.events.Bytes()+s.bytes >= storeBytes
+	return s.events.Len()+len(s.verdicts)+len(s.controls) >= storeRows || s.events.Bytes()+s.bytes >= storeBytes
 }
 
 // take makes rows of records; false where there were none.
@@ -153,7 +155,17 @@ func (s *storing) take(fetches kgo.Fetches) bool {
 
 // row makes the row of a record; false where it has none.
 func (s *storing) row(r *kgo.Record) bool {
-	if r.Topic == s.cfg.Topics.Verdicts {
+	switch r.Topic {
+	case s.cfg.Topics.Control:
+		c, err := sink.DecodeControl(r)
+		if err != nil {
+			return false
+		}
+		s.controls = append(s.controls, c)
+		s.saidOn = append(s.saidOn, r)
+		s.bytes += 2 * len(r.Value)
+		return true
+	case s.cfg.Topics.Verdicts:
 		var v schemas.Verdict
 		if schemas.DecodeVerdict(r.Value, &v) != nil {
 			return false
@@ -202,7 +214,7 @@ func (s *storing) flush(ctx context.Context) error {
 			err = s.producer.Send(ctx, letters)
 		}
 		if err != nil {
-			return fmt.Errorf("storing %d events and %d verdicts: %w", s.events.Len(), len(s.verdicts), err)
+			return fmt.Errorf("storing %d events, %d verdicts and %d manual changes: %w", s.events.Len(), len(s.verdicts), len(s.controls), err)
 		}
 		s.finish(len(letters))
 		return nil
@@ -246,23 +258,25 @@ func (s *storing) insert(ctx context.Context) ([]*kgo.Record, error) {
 		case <-impatient:
 		}
 	}()
-	var events, verdicts error
+	var events, verdicts, controls error
 	var wg sync.WaitGroup
 	wg.Go(func() { events = hopeless(s.ch.InsertEvents(ctx, s.events), cancel) })
 	wg.Go(func() { verdicts = hopeless(s.ch.InsertVerdicts(ctx, s.verdicts), cancel) })
+	wg.Go(func() { controls = hopeless(s.ch.InsertControls(ctx, s.controls), cancel) })
 	wg.Wait()
 	close(impatient)
 	<-watched
 	letters, eventErr := s.refused(nil, events, s.eventsOf)
 	letters, verdictErr := s.refused(letters, verdicts, s.ofRecord)
-	err := errors.Join(eventErr, verdictErr)
+	letters, controlErr := s.refused(letters, controls, s.saidOn)
+	err := errors.Join(eventErr, verdictErr, controlErr)
 	if err != nil && !sink.IsPermanent(err) && errors.Is(context.Cause(ctx), errWanted) {
 		err = errWanted
 	}
 	return letters, err
 }
 
-// hopeless ends the other insert where this one cannot succeed.
+// hopeless ends the other inserts where this one cannot succeed.
 func hopeless(err error, cancel context.CancelCauseFunc) error {
 	if sink.IsPermanent(err) {
 		cancel(err)
@@ -299,9 +313,12 @@ func (s *storing) finish(letters int) {
 	clear(s.eventsOf)
 	clear(s.verdicts)
 	clear(s.ofRecord)
+	clear(s.controls)
+	clear(s.saidOn)
 	clear(s.last)
 	clear(s.counts)
 	s.eventsOf, s.verdicts, s.ofRecord, s.bytes = s.eventsOf[:0], s.verdicts[:0], s.ofRecord[:0], 0
+	s.controls, s.saidOn = s.controls[:0], s.saidOn[:0]
 }
 
 func (s *storing) onAssigned(_ context.Context, _ *kgo.Client, added map[string][]int32) {

@@ -35,13 +35,13 @@ type Control struct {
 	At     Micros   `json:"at"`
 }
 
-// Until is when the change ends by itself, in µs; 0: never.
+// Until is when a ban or an exemption ends by itself, in µs; 0: never.
 func (c *Control) Until() Micros {
 	d := c.For
-	if d == 0 && c.Op == OpBan {
+	switch {
+	case d == 0 && c.Op == OpBan:
 		d = ControlBanFor
-	}
-	if d == 0 {
+	case d == 0, c.Op != OpBan && c.Op != OpExempt:
 		return 0
 	}
 	return c.At + Micros(time.Duration(d).Microseconds())
@@ -70,15 +70,47 @@ func DecodeControl(key, value []byte) (Control, error) {
 	if c.Scope, c.Value, err = ControlSubject(Scope(scope), subject); err != nil {
 		return Control{}, err
 	}
+	return c, c.Validate()
+}
+
+// lastInstant is the end of the last year that RFC 3339 can write, in µs.
+const lastInstant = Micros(253_402_300_799_999_999)
+
+// Validate says what nobody may ask for. Scope and Value are those of ControlSubject.
+func (c *Control) Validate() error {
 	switch {
 	case c.Op != OpBan && c.Op != OpUnban && c.Op != OpExempt && c.Op != OpUnexempt:
-		return Control{}, fmt.Errorf("op is %q, it must be ban, unban, exempt or unexempt", c.Op)
+		return fmt.Errorf("op is %q, it must be ban, unban, exempt or unexempt", c.Op)
 	case c.For < 0:
-		return Control{}, fmt.Errorf("for is %s, it must not be negative", c.For)
+		return fmt.Errorf("for is %s, it must not be negative", c.For)
 	case c.At <= 0:
-		return Control{}, errors.New("at is missing")
+		return errors.New("at is missing")
+	case c.Until() > lastInstant:
+		return fmt.Errorf("for is %s, which ends after the year 9999", c.For)
+	case c.Op == OpBan && c.loopback():
+		return fmt.Errorf("%s holds loopback addresses, which cannot be banned", c.Value)
 	}
-	return c, nil
+	return nil
+}
+
+// loopback: a ban would hit the machine itself.
+func (c *Control) loopback() bool {
+	p, ok := SubjectPrefix(c.Scope, c.Value)
+	return ok && (p.Overlaps(netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8)) || p.Contains(netip.IPv6Loopback()))
+}
+
+// SubjectPrefix gives the addresses of a subject; false where it is none of a network.
+func SubjectPrefix(scope Scope, value string) (netip.Prefix, bool) {
+	switch scope {
+	case ScopeIP:
+		a, err := netip.ParseAddr(value)
+		return netip.PrefixFrom(a, a.BitLen()), err == nil
+	case ScopeRange:
+		p, err := netip.ParsePrefix(value)
+		return p, err == nil
+	default:
+		return netip.Prefix{}, false
+	}
 }
 
 // ControlSubject gives a subject in the form in which rules name it: an address, a

@@ -19,6 +19,7 @@ var sqlFiles embed.FS
 const (
 	EventsTable   = "events"
 	VerdictsTable = "verdicts"
+	ControlsTable = "controls"
 )
 
 // SQLOptions say for which server the ClickHouse schema is written. The names go
@@ -27,7 +28,7 @@ type SQLOptions struct {
 	Database    string
 	Cluster     string        // "": one server; else replicated tables ON CLUSTER
 	EventsTTL   time.Duration // 0: for ever
-	VerdictsTTL time.Duration // 0: for ever
+	VerdictsTTL time.Duration // of manual changes too; 0: for ever
 }
 
 // OnCluster is the clause of each statement that changes the schema.
@@ -51,8 +52,11 @@ func (o SQLOptions) Engine(table string) string {
 // TTL is the TTL expression of a table, "" where its rows are kept for ever.
 func (o SQLOptions) TTL(table string) string {
 	keep, column := o.EventsTTL, "record_time"
-	if table == VerdictsTable {
+	switch table {
+	case VerdictsTable:
 		keep, column = o.VerdictsTTL, "ifNull(record_time, detected_at)"
+	case ControlsTable: // kept as long as the verdicts that they are read with
+		keep = o.VerdictsTTL
 	}
 	if keep == 0 {
 		return ""

@@ -3,7 +3,6 @@ package sink
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,23 +15,20 @@ import (
 	"github.com/apiwarden/apiwarden/schemas"
 )
 
-// headerWriter names the process that wrote a record of the ban topic.
-const headerWriter = "apiwarden-writer"
+// Headers of the ban topic, for its writers alone.
+const (
+	headerWriter = "apiwarden-writer" // names the process that wrote the record
+	headerRules  = "apiwarden-rules"  // of a ban by hand: what rules have decided besides, as a ban; empty: nothing
+)
 
-// sweepEvery is how often bans are looked for that the clock has ended.
-const sweepEvery = 500 * time.Millisecond
+// sweepEvery is how often bans are looked for that the clock has ended, and writes of
+// others that have to be repaired.
+const sweepEvery = 250 * time.Millisecond
 
-// BansOpts are the options, besides ProducerOpts, of a client that follows the ban
-// topic: all of it from the start, in no group.
-func BansOpts(topic string) []kgo.Opt {
-	return []kgo.Opt{
-		kgo.ConsumeTopics(topic),
-		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchMaxWait(500 * time.Millisecond),
-		kgo.FetchMaxBytes(8 << 20),
-	}
-}
+// strayPatience is how long a write of another process stands before it is repaired.
+// That process may know of a manual change which has not reached us yet: two that do
+// not know the same would else write against each other as fast as they can.
+const strayPatience = 250 * time.Millisecond
 
 // BanUpdate is a change that a partition of the input has led to.
 type BanUpdate struct {
@@ -44,29 +40,30 @@ type BanUpdate struct {
 // changes, a stalled one wakes up), so it follows the topic and merges: what belongs
 // there for a subject is the stronger action, the later end and all rule ids of what
 // our partitions enforce and of what somebody else wrote. It writes where the topic
-// differs, and a tombstone only where what stands there has ended: by a decision, or
-// by the clock, which is what ends bans of an idle partition and of former runs.
+// differs, and a tombstone only where what stands there has ended: by a decision, by
+// hand, or by the clock, which is what ends bans of an idle partition and of former
+// runs. What people say (see Control) every process knows and applies by itself.
 //
 // All its state is behind one lock that is held until what was decided under it is
 // acknowledged: so of two writes for a subject the later decision is the later record.
 type Bans struct {
-	cl     *kgo.Client
-	topic  string
+	followed
 	writer string
 	out    *Producer
 	m      *Metrics
-	log    *zap.Logger
 	now    func() time.Time
 
-	ready chan struct{} // closed once the topic has been read to its end
-	lock  chan struct{} // holds one token while table is used
-	table *banTable
+	ready  chan struct{} // closed once the topic has been read to its end
+	manual chan struct{} // closed once Control was told what people have said before
+	lock   chan struct{} // holds one token while table and strays are used
+	table  *banTable
+	strays map[string]time.Time // keys that others have written, since when
 
 	goneMu sync.Mutex
 	gone   []int32 // partitions given up, to be told to table
 }
 
-// BansConfig is what NewBans needs. Client was made with ProducerOpts and BansOpts.
+// BansConfig is what NewBans needs. Client was made with ProducerOpts and FollowOpts.
 type BansConfig struct {
 	Client   *kgo.Client
 	Topic    string
@@ -82,8 +79,9 @@ func NewBans(c BansConfig) *Bans {
 		c.Now = time.Now
 	}
 	return &Bans{
-		cl: c.Client, topic: c.Topic, writer: rand.Text(), out: c.Producer, m: c.Metrics, log: c.Log, now: c.Now,
-		ready: make(chan struct{}), lock: make(chan struct{}, 1), table: newBanTable(),
+		followed: followed{cl: c.Client, topic: c.Topic, log: c.Log}, writer: rand.Text(), out: c.Producer, m: c.Metrics, now: c.Now,
+		ready: make(chan struct{}), manual: make(chan struct{}), lock: make(chan struct{}, 1), table: newBanTable(),
+		strays: make(map[string]time.Time),
 	}
 }
 
@@ -136,6 +134,31 @@ func (b *Bans) Enforce(ctx context.Context, partition int32, bans []schemas.Ban)
 	return b.settle(ctx, b.table.enforce(partition, bans), writeRepair)
 }
 
+// Control takes manual changes, in the order of the control topic, and brings the ban
+// topic in line with them; it returns nil when what had to be written is acknowledged.
+// The first call brings all that people have said before, even if that is nothing, and
+// only takes note: until then nothing is published, for it could be what a person has
+// ended. One goroutine calls it; it may run beside all other methods.
+func (b *Bans) Control(ctx context.Context, records []ControlRecord) error {
+	if err := b.enter(ctx); err != nil {
+		return err
+	}
+	defer b.leave()
+	var keys []string
+	for i := range records {
+		keys = append(keys, b.table.control(records[i].Control)...)
+	}
+	select {
+	case <-b.manual:
+	default:
+		close(b.manual)
+	}
+	if !b.Ready() {
+		return nil // Run has yet to look at every key
+	}
+	return b.settle(ctx, keys, writeChange)
+}
+
 // Forget gives up partitions that another process owns now. What they enforced
 // stands until it ends. It never waits: it may be called while partitions are revoked.
 func (b *Bans) Forget(partitions ...int32) {
@@ -147,13 +170,17 @@ func (b *Bans) Forget(partitions ...int32) {
 // Run follows the topic and ends what the clock has ended, until ctx is done (nil)
 // or the cluster refuses us.
 func (b *Bans) Run(ctx context.Context) error {
-	if err := b.catchUp(ctx); err != nil {
+	if err := b.catchUp(ctx, b.take); err != nil {
 		return err
+	}
+	select {
+	case <-b.manual:
+	case <-ctx.Done():
+		return nil
 	}
 	if err := b.settleAll(ctx); err != nil {
-		return err
+		return unlessDone(ctx, err)
 	}
-	close(b.ready)
 	for ctx.Err() == nil {
 		poll, cancel := context.WithTimeout(ctx, sweepEvery)
 		fetches := b.cl.PollFetches(poll)
@@ -174,7 +201,7 @@ func unlessDone(ctx context.Context, err error) error {
 
 // turn takes what others wrote and what time has done since the last one.
 func (b *Bans) turn(ctx context.Context, fetches kgo.Fetches) error {
-	anew, err := b.fetchErrors(fetches)
+	anew, err := b.errors(fetches)
 	if err != nil {
 		return err
 	}
@@ -185,27 +212,47 @@ func (b *Bans) turn(ctx context.Context, fetches kgo.Fetches) error {
 	if anew {
 		// The topic was deleted and perhaps created again: everything we enforce has
 		// to be written, and everything it holds has to be read, once more.
-		b.cl.PurgeTopicsFromClient(b.topic)
-		b.cl.AddConsumeTopics(b.topic)
+		b.anew()
 		b.table.reset()
 		if err := b.settle(ctx, b.table.keys(), writeRepair); err != nil {
 			return err
 		}
 		return wait(ctx, time.Second)
 	}
-	keys := b.read(fetches)
-	if err := b.settle(ctx, keys, writeRepair); err != nil {
+	for _, key := range b.read(fetches) {
+		if _, waits := b.strays[key]; !waits {
+			b.strays[key] = b.now()
+		}
+	}
+	if err := b.settle(ctx, b.settled(), writeRepair); err != nil {
 		return err
 	}
 	return b.settle(ctx, b.table.ending(b.micros()), writeChange)
 }
 
+// settled gives the keys that others have written some time ago. The lock is held.
+func (b *Bans) settled() []string {
+	var keys []string
+	for key, since := range b.strays {
+		if b.now().Sub(since) >= strayPatience {
+			delete(b.strays, key)
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// settleAll looks at every key for the first time.
 func (b *Bans) settleAll(ctx context.Context) error {
 	if err := b.enter(ctx); err != nil {
-		return unlessDone(ctx, err)
+		return err
 	}
 	defer b.leave()
-	return unlessDone(ctx, b.settle(ctx, b.table.keys(), writeRepair))
+	if err := b.settle(ctx, b.table.keys(), writeRepair); err != nil {
+		return err
+	}
+	close(b.ready)
+	return nil
 }
 
 // settle writes what has to be written for keys and waits for it. The lock is held.
@@ -220,8 +267,8 @@ func (b *Bans) settle(ctx context.Context, keys []string, why string) error {
 			continue
 		}
 		r := &kgo.Record{Topic: b.topic, Key: []byte(key), Headers: []kgo.RecordHeader{{Key: headerWriter, Value: []byte(b.writer)}}}
-		if w.ban != nil {
-			r.Value = schemas.AppendBan(nil, w.ban)
+		if w.value != nil {
+			fillBan(r, w.value)
 		}
 		writes, recs = append(writes, w), append(recs, r)
 	}
@@ -229,14 +276,24 @@ func (b *Bans) settle(ctx context.Context, keys []string, why string) error {
 		return err
 	}
 	for i, w := range writes {
-		b.table.wrote(w.key, w.ban, recs[i].Offset)
+		b.table.wrote(w.key, w.value, recs[i].Offset)
 		label := why
-		if w.ban == nil {
+		if w.value == nil {
 			label = writeEnd
 		}
 		b.m.BanWrites.WithLabelValues(label).Inc()
 	}
 	b.m.BanEntries.Set(float64(b.table.held))
+	return nil
+}
+
+// take takes records of the time before the start.
+func (b *Bans) take(ctx context.Context, fetches kgo.Fetches) error {
+	if err := b.enter(ctx); err != nil {
+		return err
+	}
+	defer b.leave()
+	b.read(fetches)
 	return nil
 }
 
@@ -254,38 +311,40 @@ func (b *Bans) read(fetches kgo.Fetches) []string {
 	return keys
 }
 
+// fillBan makes r a record of v.
+func fillBan(r *kgo.Record, v *banValue) {
+	r.Value = schemas.AppendBan(nil, &v.ban)
+	if !v.byHand {
+		return
+	}
+	part := kgo.RecordHeader{Key: headerRules}
+	if v.rules != nil {
+		part.Value = schemas.AppendBan(nil, v.rules)
+	}
+	r.Headers = append(r.Headers, part)
+}
+
 // decodeBan gives the value of a record, nil for a tombstone. What cannot be read is
 // a value that has ended: nobody can enforce it, and it goes away.
-func decodeBan(r *kgo.Record) *schemas.Ban {
+func decodeBan(r *kgo.Record) *banValue {
 	if r.Value == nil {
 		return nil
 	}
-	ban := new(schemas.Ban)
-	if err := schemas.DecodeBan(r.Value, ban); err != nil || schemas.BanKey(ban.Scope, ban.Value) != string(r.Key) {
+	v := new(banValue)
+	if err := schemas.DecodeBan(r.Value, &v.ban); err != nil || schemas.BanKey(v.ban.Scope, v.ban.Value) != string(r.Key) {
 		scope, value, _ := strings.Cut(string(r.Key), ":")
-		return &schemas.Ban{Scope: schemas.Scope(scope), Value: value}
+		return &banValue{ban: schemas.Ban{Scope: schemas.Scope(scope), Value: value}}
 	}
-	return ban
-}
-
-// fetchErrors says whether the topic has to be read anew, or that we are refused.
-func (b *Bans) fetchErrors(fetches kgo.Fetches) (anew bool, err error) {
-	fetches.EachError(func(topic string, partition int32, ferr error) {
-		if errors.Is(ferr, context.DeadlineExceeded) || errors.Is(ferr, context.Canceled) {
-			return
+	for _, h := range r.Headers {
+		if h.Key != headerRules {
+			continue
 		}
-		if perm := Refusal("following topic "+b.topic, ferr); perm != nil {
-			err = errors.Join(err, perm)
-			return
+		v.byHand = true
+		if part := new(schemas.Ban); len(h.Value) > 0 && schemas.DecodeBan(h.Value, part) == nil {
+			v.rules = part
 		}
-		if errors.Is(ferr, kgo.ErrClientClosed) {
-			err = errors.Join(err, fmt.Errorf("following topic %s: %w", b.topic, ferr))
-			return
-		}
-		anew = true
-		b.log.Warn("the ban topic is read again from its start", zap.String("topic", topic), zap.Int32("partition", partition), zap.Error(ferr))
-	})
-	return anew, err
+	}
+	return v
 }
 
 func (b *Bans) micros() int64 { return b.now().UnixMicro() }

@@ -20,18 +20,22 @@ import (
 
 const bansTopic = "api-bans"
 
-// warden is one process that writes the ban topic.
+// warden is one process that writes the ban topic, started where people have said
+// something before.
 type warden struct {
 	*Bans
 	stop func()
 }
 
-func (f *fakeKafka) warden(t *testing.T) *warden {
+func (f *fakeKafka) warden(t *testing.T, said ...ControlRecord) *warden {
 	t.Helper()
-	cl := f.connect(t, append(ProducerOpts(), BansOpts(bansTopic)...)...)
+	cl := f.connect(t, append(ProducerOpts(), FollowOpts(bansTopic)...)...)
 	m := testMetrics()
 	b := NewBans(BansConfig{Client: cl, Topic: bansTopic, Producer: NewProducer(cl, m, quiet()), Metrics: m, Log: quiet()})
 	ctx, stop := context.WithCancel(t.Context())
+	if err := b.Control(ctx, said); err != nil {
+		t.Fatal(err)
+	}
 	done := make(chan error, 1)
 	go func() { done <- b.Run(ctx) }()
 	w := &warden{Bans: b}

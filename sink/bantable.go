@@ -1,8 +1,9 @@
 package sink
 
 import (
-	"maps"
+	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/apiwarden/apiwarden/schemas"
 )
@@ -15,27 +16,59 @@ const foreignGrace = 2_000_000 // µs
 // has no I/O and no clock: now is µs since 1970.
 type banTable struct {
 	entries map[string]*banEntry
+	manual  manualTable
 	held    int   // entries of which the topic holds a value
 	due     int64 // no value ends before this instant
 }
 
 // banEntry is one subject. What belongs on the topic is the merger of what our
-// partitions enforce and of the last value that somebody else wrote: that writer had
-// reasons of its own, or is us before a restart.
+// partitions enforce, of the last value that somebody else wrote (that writer had
+// reasons of its own, or is us before a restart), and of a ban by hand. An exemption
+// by hand hides all of it, and an unban ends what is older.
 type banEntry struct {
 	own     map[int32]schemas.Ban // by partition of the input
-	foreign *schemas.Ban          // nil: nothing, or a tombstone
-	topic   *schemas.Ban          // what the topic holds; nil: nothing, or a tombstone
+	foreign *schemas.Ban          // by rules; nil: nothing, or a tombstone
+	topic   *banValue             // what the topic holds; nil: nothing, or a tombstone
 	ours    bool                  // topic was written by us
 	offset  int64                 // of topic
 }
 
+// banValue is a value of the ban topic. Every writer knows itself what people have
+// banned, so that part of a value is nobody's reason: it is told apart from what rules
+// have decided, which would else outlive a change by hand.
+type banValue struct {
+	ban    schemas.Ban
+	byHand bool
+	rules  *schemas.Ban // byHand: what rules have decided, nil for nothing
+}
+
+// byRules gives what rules have decided.
+func (v *banValue) byRules() *schemas.Ban {
+	switch {
+	case v == nil:
+		return nil
+	case v.byHand:
+		return v.rules
+	default:
+		return &v.ban
+	}
+}
+
 func newBanTable() *banTable {
-	return &banTable{entries: make(map[string]*banEntry)}
+	return &banTable{entries: make(map[string]*banEntry), manual: newManualTable()}
 }
 
 // keys gives every key of the table.
-func (t *banTable) keys() []string { return slices.Collect(maps.Keys(t.entries)) }
+func (t *banTable) keys() []string {
+	keys := make([]string, 0, len(t.entries)+len(t.manual.said))
+	for key := range t.entries {
+		keys = append(keys, key)
+	}
+	for key := range t.manual.said {
+		keys = append(keys, key)
+	}
+	return keys
+}
 
 func (t *banTable) entry(key string) *banEntry {
 	e := t.entries[key]
@@ -46,33 +79,74 @@ func (t *banTable) entry(key string) *banEntry {
 	return e
 }
 
-// read takes a record of the topic, in the topic's order. A nil ban is a tombstone.
-func (t *banTable) read(key string, ban *schemas.Ban, offset int64, ours bool) {
+// read takes a record of the topic, in the topic's order. A nil value is a tombstone.
+func (t *banTable) read(key string, v *banValue, offset int64, ours bool) {
 	e := t.entry(key)
 	if !ours {
-		e.foreign = ban
+		e.foreign = v.byRules()
 	}
 	if offset > e.offset {
-		t.hold(e, ban, offset, ours)
+		t.hold(e, v, offset, ours)
 	}
-	t.soon(ban)
+	if v != nil {
+		t.soon(&v.ban)
+		t.soon(v.byRules())
+	}
 }
 
 // wrote takes what we have written and what is acknowledged.
-func (t *banTable) wrote(key string, ban *schemas.Ban, offset int64) {
+func (t *banTable) wrote(key string, v *banValue, offset int64) {
 	if e := t.entry(key); offset > e.offset {
-		t.hold(e, ban, offset, true)
+		t.hold(e, v, offset, true)
 	}
 }
 
-func (t *banTable) hold(e *banEntry, ban *schemas.Ban, offset int64, ours bool) {
+func (t *banTable) hold(e *banEntry, v *banValue, offset int64, ours bool) {
 	if e.topic != nil {
 		t.held--
 	}
-	if ban != nil {
+	if v != nil {
 		t.held++
 	}
-	e.topic, e.offset, e.ours = ban, offset, ours
+	e.topic, e.offset, e.ours = v, offset, ours
+}
+
+// control takes what a person has changed, in the control topic's order, and gives
+// the keys for which something else may belong on the topic now.
+func (t *banTable) control(c schemas.Control) []string {
+	key := t.manual.take(c)
+	if until := c.Until(); until != 0 {
+		t.due = min(t.due, int64(until))
+	}
+	if e := t.entries[key]; e != nil {
+		for p, ban := range e.own {
+			if t.manual.over(key, &ban) {
+				delete(e.own, p)
+			}
+		}
+	}
+	return t.touched(t.manual.said[key])
+}
+
+// touched gives the keys to which a change by hand may matter: its subject's, and
+// those of others with the same addresses, for it may begin or end an exemption.
+func (t *banTable) touched(s manualSaid) []string {
+	keys := []string{schemas.BanKey(s.newest.Scope, s.newest.Value)}
+	if !s.prefix.IsValid() {
+		return keys
+	}
+	for _, key := range t.keys() {
+		if p, ok := prefixOf(key); ok && p.Overlaps(s.prefix) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// prefixOf gives the addresses of a subject by its key.
+func prefixOf(key string) (netip.Prefix, bool) {
+	scope, value, _ := strings.Cut(key, ":")
+	return schemas.SubjectPrefix(schemas.Scope(scope), value)
 }
 
 // change takes what a partition of ours has decided.
@@ -83,10 +157,14 @@ func (t *banTable) change(partition int32, c schemas.BanChange) string {
 		delete(e.own, partition)
 		return key
 	}
+	ban := c.Ban
+	if t.manual.over(key, &ban) {
+		delete(e.own, partition) // decided before a person ended it
+		return key
+	}
 	if e.own == nil {
 		e.own = make(map[int32]schemas.Ban, 1)
 	}
-	ban := c.Ban
 	ban.RuleIDs = sortedIDs(ban.RuleIDs)
 	ban.Reason, ban.Message = cutText(ban.Reason), cutText(ban.Message)
 	e.own[partition] = ban
@@ -126,47 +204,82 @@ func (t *banTable) forget(partition int32) {
 
 // banWrite is what has to be written for a key: a value, or nil for a tombstone.
 type banWrite struct {
-	key string
-	ban *schemas.Ban
+	key   string
+	value *banValue
 }
 
 // settle drops what has ended by now and says what has to be written for key, if
-// anything. It writes a tombstone only where what the topic holds has ended.
+// anything. It writes a tombstone only where what the topic holds has ended, by the
+// clock or by hand.
 func (t *banTable) settle(key string, now int64) (banWrite, bool) {
+	manual, exempt := t.manual.ban(key, now), t.manual.exempts(key, now)
+	if exempt {
+		manual = nil
+	}
 	e := t.entries[key]
 	if e == nil {
-		return banWrite{}, false
-	}
-	var want *schemas.Ban
-	for p, ban := range e.own {
-		if ended(&ban, now) {
-			delete(e.own, p)
-			continue
+		if manual == nil {
+			return banWrite{}, false
 		}
-		want = mergedWith(want, ban)
+		e = t.entry(key)
+	}
+	var rules *schemas.Ban
+	for p, ban := range e.own {
+		switch {
+		case ended(&ban, now):
+			delete(e.own, p)
+		case !exempt:
+			rules = mergedWith(rules, ban)
+		}
+	}
+	if e.foreign != nil && (exempt || t.manual.over(key, e.foreign)) {
+		e.foreign = nil
 	}
 	if e.foreign != nil && ended(e.foreign, now) {
-		if want == nil && e.topic != nil && !e.ours && !ended(e.foreign, now-foreignGrace) {
+		if rules == nil && manual == nil && e.topic != nil && !e.ours && !ended(e.foreign, now-foreignGrace) {
 			return banWrite{}, false // its writer comes first
 		}
 		e.foreign = nil
 	}
 	if e.foreign != nil {
-		if want == nil && !e.ours {
+		if rules == nil && manual == nil && !e.ours && (e.topic == nil || !e.topic.byHand) {
 			return banWrite{}, false // not ours to change
 		}
-		want = mergedWith(want, *e.foreign)
+		rules = mergedWith(rules, *e.foreign)
 	}
+	want := wanted(rules, manual)
 	switch {
 	case want == nil && e.topic == nil:
-		delete(t.entries, key)
+		if len(e.own) == 0 {
+			delete(t.entries, key)
+		}
 		return banWrite{}, false
 	case want == nil:
 		return banWrite{key: key}, true
-	case e.topic != nil && sameBan(*want, *e.topic):
+	case e.topic != nil && sameValue(want, e.topic):
 		return banWrite{}, false
 	}
-	return banWrite{key: key, ban: want}, true
+	return banWrite{key: key, value: want}, true
+}
+
+// wanted gives the value for what rules and a person ask for, nil for nothing.
+func wanted(rules, manual *schemas.Ban) *banValue {
+	switch {
+	case manual != nil:
+		return &banValue{ban: *mergedWith(rules, *manual), byHand: true, rules: rules}
+	case rules != nil:
+		return &banValue{ban: *rules}
+	default:
+		return nil
+	}
+}
+
+func sameValue(a, b *banValue) bool {
+	if a.byHand != b.byHand || !sameBan(a.ban, b.ban) {
+		return false
+	}
+	ra, rb := a.byRules(), b.byRules()
+	return ra == rb || ra != nil && rb != nil && sameBan(*ra, *rb)
 }
 
 // ending gives the keys of entries in which something may have ended by now.
@@ -175,14 +288,22 @@ func (t *banTable) ending(now int64) []string {
 		return nil
 	}
 	var keys []string
-	t.due = 1<<63 - 1
+	lapsed, next := t.manual.lapsing(now)
+	for _, s := range lapsed {
+		keys = append(keys, t.touched(s)...)
+	}
+	t.due = next
 	for key, e := range t.entries {
 		over := e.topic == nil && e.foreign == nil && len(e.own) == 0
 		for _, ban := range e.own {
 			over = over || ended(&ban, now)
 			t.soon(&ban)
 		}
-		for _, ban := range []*schemas.Ban{e.foreign, e.topic} {
+		bans := [2]*schemas.Ban{e.foreign}
+		if e.topic != nil {
+			bans[1] = &e.topic.ban
+		}
+		for _, ban := range bans {
 			over = over || ban != nil && ended(ban, now)
 			t.soon(ban)
 		}

@@ -23,7 +23,7 @@ func BenchmarkBanTable(b *testing.B) {
 			if i%2 == 0 {
 				table.change(int32(i%12), schemas.BanChange{Ban: ban})
 			}
-			table.read(schemas.BanKey(ban.Scope, ban.Value), &ban, int64(i), i%2 == 0)
+			table.read(schemas.BanKey(ban.Scope, ban.Value), &banValue{ban: ban}, int64(i), i%2 == 0)
 		}
 		return table
 	}

@@ -53,19 +53,22 @@ func covers(a, b schemas.Ban) bool {
 
 // simulated is a ban topic with one key and some writers who read it at their own pace.
 type simulated struct {
-	log     []entry
-	writers []*simulatedWriter
-	now     int64
+	log      []entry
+	controls []schemas.Control // the control topic
+	writers  []*simulatedWriter
+	now      int64
 }
 
 type entry struct {
-	ban    *schemas.Ban
+	value  *banValue
 	writer int
 }
 
 type simulatedWriter struct {
 	table *banTable
+	id    int // besides its index: a process that has been restarted is another writer
 	read  int
+	heard int // of controls
 	own   *schemas.Ban
 }
 
@@ -74,10 +77,24 @@ const simulatedKey = "ip:192.0.2.1"
 func (s *simulated) settle(i int) bool {
 	w, due := s.writers[i].table.settle(simulatedKey, s.now)
 	if due {
-		s.writers[i].table.wrote(w.key, w.ban, int64(len(s.log)))
-		s.log = append(s.log, entry{w.ban, i})
+		s.writers[i].table.wrote(w.key, w.value, int64(len(s.log)))
+		s.log = append(s.log, entry{w.value, s.name(i)})
 	}
 	return due
+}
+
+func (s *simulated) name(i int) int { return 100*i + s.writers[i].id }
+
+// hear has a writer take n records of the control topic.
+func (s *simulated) hear(i, n int) bool {
+	w := s.writers[i]
+	moved := false
+	for ; n > 0 && w.heard < len(s.controls); n-- {
+		w.table.control(s.controls[w.heard])
+		w.heard++
+		moved = true
+	}
+	return s.settle(i) || moved
 }
 
 func (s *simulated) follow(i, n int) bool {
@@ -85,7 +102,7 @@ func (s *simulated) follow(i, n int) bool {
 	moved := false
 	for ; n > 0 && w.read < len(s.log); n-- {
 		e := s.log[w.read]
-		w.table.read(simulatedKey, e.ban, int64(w.read), e.writer == i)
+		w.table.read(simulatedKey, e.value, int64(w.read), e.writer == s.name(i))
 		w.read++
 		moved = true
 	}
@@ -93,10 +110,10 @@ func (s *simulated) follow(i, n int) bool {
 }
 
 func (s *simulated) topic() *schemas.Ban {
-	if len(s.log) == 0 {
+	if len(s.log) == 0 || s.log[len(s.log)-1].value == nil {
 		return nil
 	}
-	return s.log[len(s.log)-1].ban
+	return &s.log[len(s.log)-1].value.ban
 }
 
 func TestWritersOfOneSubjectComeToRest(t *testing.T) {
@@ -128,7 +145,7 @@ func TestWritersOfOneSubjectComeToRest(t *testing.T) {
 			case "stray":
 				e := entry{writer: -1}
 				if b := drawBan(t, s.now); rapid.Bool().Draw(t, "value") {
-					e.ban = &b
+					e.value = &banValue{ban: b}
 				}
 				s.log = append(s.log, e)
 			}
@@ -160,6 +177,7 @@ func (s *simulated) rest(t *rapid.T) {
 	for range 100 {
 		busy := false
 		for i := range s.writers {
+			busy = s.hear(i, 1<<30) || busy
 			busy = s.follow(i, 1<<30) || busy
 		}
 		if !busy {
@@ -174,7 +192,7 @@ func TestEndingFindsWhatTheClockHasEnded(t *testing.T) {
 	for i, left := range []int64{10, 20, 30} {
 		value := string(rune('a' + i))
 		table.change(0, schemas.BanChange{Ban: schemas.Ban{Scope: schemas.ScopeUser, Value: value, ExpiresAt: schemas.Micros(left)}})
-		table.wrote("user:"+value, &schemas.Ban{ExpiresAt: schemas.Micros(left)}, int64(i))
+		table.wrote("user:"+value, &banValue{ban: schemas.Ban{ExpiresAt: schemas.Micros(left)}}, int64(i))
 	}
 	for _, step := range []struct {
 		now  int64

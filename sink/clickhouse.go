@@ -15,7 +15,7 @@ import (
 // insert does, short enough to notice a server that hangs.
 const insertTimeout = 2 * time.Minute
 
-// ClickHouse stores events and verdicts. Its methods may be called by several
+// ClickHouse stores events, verdicts and manual changes. Its methods may be called by several
 // goroutines; one writer for each table is what ClickHouse likes best.
 type ClickHouse struct {
 	cfg     ClickHouseConfig

@@ -30,7 +30,7 @@ type ClickHouseConfig struct {
 // TTLConfig says how long rows are kept. Zero is for ever.
 type TTLConfig struct {
 	Events   schemas.Duration `yaml:"events" doc:"how long events are kept; 0: for ever"`
-	Verdicts schemas.Duration `yaml:"verdicts" doc:"how long verdicts are kept; 0: for ever"`
+	Verdicts schemas.Duration `yaml:"verdicts" doc:"how long verdicts and manual changes are kept; 0: for ever"`
 }
 
 // Protocols of ClickHouseConfig.

@@ -8,9 +8,11 @@
 //   - kafka_config.go, kafka.go, tls.go: where the cluster is, and a client that has reached it
 //   - topics_config.go, topics.go: the topics, made where they are missing
 //   - producer.go, verdicts.go, deadletters.go: records, sent until they are acknowledged
+//   - follow.go: a compacted topic, read from its start and followed
 //   - bans.go, bantable.go, readbans.go: the ban topic, which has several writers
 //   - statepiece.go, state.go, readstate.go: the state topic, in pieces that are taken
 //     whole or not at all
+//   - control.go, manual.go: the control topic, and what people have said on it
 //
 // # To ClickHouse
 //
@@ -18,7 +20,7 @@
 //   - clickhouse_errors.go: which errors pass, which do not, and which are a row's fault
 //   - migrate.go, versions.go: the tables of schemas/sql, brought up to date by goose
 //   - event_batch.go, event_columns.go, redact.go, redact_key.go: rows of the events table
-//   - verdict_rows.go: rows of the verdicts table
+//   - verdict_rows.go, control_rows.go: rows of the verdicts and the controls table
 //   - insert.go: a partition of a table at a time; what is refused is halved until
 //     the rows at fault stand alone
 //

@@ -36,6 +36,14 @@ func (ch *ClickHouse) InsertVerdicts(ctx context.Context, verdicts []schemas.Ver
 	return ch.insertRows(ctx, in, len(verdicts), func(row int) int { return verdictMonth(&verdicts[row]) })
 }
 
+// InsertControls stores records of the control topic as InsertEvents does events.
+func (ch *ClickHouse) InsertControls(ctx context.Context, records []ControlRecord) error {
+	in := insert{table: schemas.ControlsTable, columns: controlColumns(), settings: insertSettings(), fill: func(batch driver.Batch, rows []int) error {
+		return appendControls(batch, records, rows)
+	}}
+	return ch.insertRows(ctx, in, len(records), func(row int) int { return month(int64(records[row].RecordTime)) })
+}
+
 // insert is an insert into one table: fill gives the named rows to the driver, the
 // same ones whenever it is called.
 type insert struct {

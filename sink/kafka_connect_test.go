@@ -179,19 +179,23 @@ func TestEnsureTopics(t *testing.T) {
 	})
 }
 
+// wantConfig waits for the topic: a broker knows a new one a little after the
+// controller has created it.
 func wantConfig(t *testing.T, adm *kadm.Client, topic, key, want string) {
 	t.Helper()
-	all, err := adm.DescribeTopicConfigs(t.Context(), topic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range all {
-		for _, kv := range r.Configs {
-			if kv.Key == key {
-				if got := kv.MaybeValue(); got != want {
-					t.Errorf("%s of %s is %q, want %q", key, topic, got, want)
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		all, err := adm.DescribeTopicConfigs(t.Context(), topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range all {
+			for _, kv := range r.Configs {
+				if kv.Key == key {
+					if got := kv.MaybeValue(); got != want {
+						t.Errorf("%s of %s is %q, want %q", key, topic, got, want)
+					}
+					return
 				}
-				return
 			}
 		}
 	}

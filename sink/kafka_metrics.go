@@ -7,7 +7,15 @@ type kafkaMetrics struct {
 	Acknowledged prometheus.Histogram
 	BanEntries   prometheus.Gauge
 	BanWrites    *prometheus.CounterVec
+
+	ControlRecords *prometheus.CounterVec
 }
+
+// Values of the label outcome of ControlRecords.
+const (
+	controlTaken      = "taken"
+	controlUnreadable = "unreadable"
+)
 
 // What a write to the ban topic was for; values of the label write.
 const (
@@ -29,12 +37,19 @@ func newKafkaMetrics(reg prometheus.Registerer) kafkaMetrics {
 		}),
 		BanWrites: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "apiwarden_sink_ban_writes_total",
-			Help: "Records written to the ban topic: change (a decision), end (a tombstone), repair (another writer's record differed from what is enforced).",
+			Help: "Records written to the ban topic: change (a decision, of a rule or by hand), end (a tombstone), repair (another writer's record differed from what is enforced).",
 		}, []string{"write"}),
+		ControlRecords: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "apiwarden_sink_control_records_total",
+			Help: "Records of the control topic that detect has read, by outcome: taken, or unreadable (they change nothing; the log says why).",
+		}, []string{"outcome"}),
 	}
-	reg.MustRegister(m.Acknowledged, m.BanEntries, m.BanWrites)
+	reg.MustRegister(m.Acknowledged, m.BanEntries, m.BanWrites, m.ControlRecords)
 	for _, w := range []string{writeChange, writeEnd, writeRepair} {
 		m.BanWrites.WithLabelValues(w)
+	}
+	for _, o := range []string{controlTaken, controlUnreadable} {
+		m.ControlRecords.WithLabelValues(o)
 	}
 	return m
 }

@@ -67,6 +67,8 @@ func TestTopicSettingsAreAppliedByKafka(t *testing.T) {
 		{topics.State, "cleanup.policy", "compact"},
 		{topics.State, "segment.bytes", "16777216"},
 		{topics.Control, "cleanup.policy", "compact"},
+		{topics.Control, "min.compaction.lag.ms", "604800000"},
+		{topics.Control, "message.timestamp.type", "LogAppendTime"},
 		{topics.EndpointStats, "retention.ms", "86400000"},
 	} {
 		wantConfig(t, adm, s.topic, s.key, s.want)

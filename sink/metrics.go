@@ -24,7 +24,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		kafkaMetrics: newKafkaMetrics(reg),
 	}
 	reg.MustRegister(m.Rows, m.Retries)
-	for _, table := range []string{"events", "verdicts"} {
+	for _, table := range []string{"events", "verdicts", "controls"} {
 		m.Rows.WithLabelValues(table)
 	}
 	for _, sink := range []string{"clickhouse", "kafka"} {

@@ -58,7 +58,7 @@ func (ch *ClickHouse) migrateTo(ctx context.Context, version int64) error {
 	if version != 0 {
 		return nil
 	}
-	for _, table := range []string{schemas.EventsTable, schemas.VerdictsTable} {
+	for _, table := range []string{schemas.EventsTable, schemas.VerdictsTable, schemas.ControlsTable} {
 		if err := ch.keep(ctx, db, schema, table); err != nil {
 			return err
 		}

@@ -32,7 +32,8 @@ func topicSettings(t Topics) map[string]map[string]*string {
 		// small segments, and an eager cleaner, keep the topic little more than that.
 		t.State: compact("segment.bytes", "16777216", "segment.ms", millis(10*time.Minute),
 			"min.cleanable.dirty.ratio", "0.1", "max.compaction.lag.ms", millis(10*time.Minute)),
-		t.Control:       compact(),
+		// The audit has a week to read what a newer change of the same subject replaces.
+		t.Control:       compact("min.compaction.lag.ms", millis(7*24*time.Hour), "message.timestamp.type", "LogAppendTime"),
 		t.EndpointStats: settings("cleanup.policy", "delete", "retention.ms", millis(24*time.Hour)),
 		// A copy is a little larger than its record, whatever input.max_record_bytes is.
 		t.Events: settings("cleanup.policy", "delete", "max.message.bytes", fmt.Sprint(65<<20)),

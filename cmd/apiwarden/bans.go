@@ -16,7 +16,11 @@ import (
 )
 
 func newBansCommand(g *globals) *cobra.Command {
-	return groupCommand("bans", "Show what is enforced now", newBansListCommand(g))
+	cmds := []*cobra.Command{newBansListCommand(g)}
+	for _, c := range bansChanges() {
+		cmds = append(cmds, newBansChangeCommand(g, c))
+	}
+	return groupCommand("bans", "Show what is enforced now, ban and unban by hand", cmds...)
 }
 
 func newBansListCommand(g *globals) *cobra.Command {
@@ -24,21 +28,28 @@ func newBansListCommand(g *globals) *cobra.Command {
 		kafka  kafkaFlags
 		topic  string
 		asJSON bool
+		exempt bool
 	)
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the bans and throttles in force",
-		Long: `Reads the ban topic from its start to its end and lists what is in force now. It
-needs Kafka and no other process of apiwarden.`,
+		Long: `Reads the ban topic from its start to its end and lists what is in force now; bans by
+hand have the rule "manual". With --exempt it reads the control topic and lists who has
+been exempt by hand. It needs Kafka and no other process of apiwarden.`,
 		Example: `  apiwarden bans list --brokers 127.0.0.1:9092
-  apiwarden bans list --config apiwarden.yaml --json | jq -r .value`,
+  apiwarden bans list --config apiwarden.yaml --json | jq -r .value
+  apiwarden bans list --exempt`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := kafka.config(cmd)
 			if err != nil {
 				return err
 			}
-			if topic == "" {
+			switch {
+			case topic != "":
+			case exempt:
+				topic = cfg.Topics.Control
+			default:
 				topic = cfg.Topics.Bans
 			}
 			log, err := g.logger(cmd.ErrOrStderr())
@@ -50,6 +61,13 @@ needs Kafka and no other process of apiwarden.`,
 				return err
 			}
 			defer cl.Close()
+			if exempt {
+				said, err := sink.ReadControls(cmd.Context(), cl, topic)
+				if err != nil {
+					return err
+				}
+				return printExemptions(cmd.OutOrStdout(), said, time.Now(), asJSON)
+			}
 			bans, err := sink.ReadBans(cmd.Context(), cl, topic)
 			if err != nil {
 				return err
@@ -61,8 +79,9 @@ needs Kafka and no other process of apiwarden.`,
 		},
 	}
 	kafka.register(cmd.Flags())
-	cmd.Flags().StringVar(&topic, "topic", "", "ban topic (default: topics.bans of the configuration, api-bans)")
+	cmd.Flags().StringVar(&topic, "topic", "", "topic to read (default: topics.bans of the configuration, api-bans; with --exempt topics.control, apiwarden-control)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line, as on the ban topic")
+	cmd.Flags().BoolVar(&exempt, "exempt", false, "list exemptions by hand instead")
 	return cmd
 }
 

@@ -110,7 +110,9 @@ func produce(cmd *cobra.Command, g *globals, o produceOptions, file string) erro
 		return err
 	}
 	defer cl.Close()
-	if err := ensureTopic(cmd.Context(), cl, cfg, o.topic, log); err != nil {
+	topics := cfg.Topics
+	topics.Logs = o.topic
+	if err := ensureTopic(cmd.Context(), cl, cfg.Kafka, topics, o.topic, log); err != nil {
 		return err
 	}
 	p := &producer{
@@ -120,15 +122,13 @@ func produce(cmd *cobra.Command, g *globals, o produceOptions, file string) erro
 	return p.sendAll(cmd, o.loop)
 }
 
-// ensureTopic makes topic exist. Where it does, nothing is created, for the
-// configuration at hand may not be that of the consumers.
-func ensureTopic(ctx context.Context, cl *kgo.Client, cfg Config, topic string, log *zap.Logger) error {
+// ensureTopic makes topic, one of topics, exist. Where it does, nothing is created, for
+// the configuration at hand may not be that of the consumers.
+func ensureTopic(ctx context.Context, cl *kgo.Client, cfg sink.KafkaConfig, topics sink.Topics, topic string, log *zap.Logger) error {
 	if have, err := kadm.NewClient(cl).ListTopics(ctx, topic); err == nil && have.Has(topic) {
 		return nil
 	}
-	topics := cfg.Topics
-	topics.Logs = topic
-	return sink.EnsureTopics(ctx, cl, cfg.Kafka, topics, log, topic)
+	return sink.EnsureTopics(ctx, cl, cfg, topics, log, topic)
 }
 
 // producer sends the lines of a log.
