@@ -14,12 +14,13 @@
 // repeats work and loses none; verdict ids make the repetition harmless.
 //
 // Store (store.go, storing.go) takes what detect accepts and every verdict to
-// ClickHouse, in a group of its own: rows in hand are inserted, then marked. While
-// ClickHouse is away it keeps what it has, polls no more, and lets the group
-// rebalance when that wants to.
+// ClickHouse, in a group of its own: a batch of rows (rowbatch.go) is inserted and then
+// marked (shipment.go), while the next one is being taken. While ClickHouse is away or
+// refuses, it keeps those two, polls no more, and lets the group rebalance when that
+// wants to; afterwards it tells how fast it catches up (pace.go).
 //
 // Records that cannot be used are dead-lettered by detect alone, with their reason;
-// store skips them. The lag (lag.go) comes from the fetches themselves and is
+// store skips them, and dead-letters only rows that ClickHouse refuses for ever. The lag (lag.go) comes from the fetches themselves and is
 // computed when it is asked for, so that it rises while the loop waits.
 //
 // Counts live in memory only: a partition that is assigned starts with none, and a

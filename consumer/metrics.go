@@ -20,6 +20,7 @@ type Metrics struct {
 	StoreRecords *prometheus.CounterVec // by topic
 	StoreSkipped prometheus.Counter
 	StoreLag     *lagCollector
+	StoreCatchUp *catchUpRate
 
 	Verdicts      *prometheus.CounterVec // by rule and action
 	VerdictAge    prometheus.Histogram
@@ -57,6 +58,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		StoreSkipped: counter("apiwarden_consumer_store_skipped_total", "Records that store left out because they cannot be used; detect dead-letters them."),
 		StoreLag: newLagCollector("apiwarden_consumer_store_lag_records", "Records of the partition that store has not finished with.",
 			"apiwarden_consumer_store_lag_seconds", "Age of the newest record that store has finished with, while it is behind; 0 when it is not."),
+		StoreCatchUp: new(catchUpRate),
 
 		Verdicts: counters("apiwarden_detector_verdicts_total", "Verdicts that are acknowledged, by rule and by the action the rule asks for.", "rule", "action"),
 		VerdictAge: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -73,7 +75,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		IgnoredClaims: counter("apiwarden_detector_ignored_claims_total", "Events whose peer is no trusted proxy and claimed to speak for somebody else."),
 		Outcomes:      counters("apiwarden_detector_events_total", "Events judged, by outcome: counted, late, exempt, blocked, banned.", "outcome"),
 	}
-	reg.MustRegister(m.Records, m.DeadLetters, m.Miskeyed, m.Restore, m.DataLoss, m.Lag, m.StoreRecords, m.StoreSkipped, m.StoreLag,
+	catchUp := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "apiwarden_consumer_store_catchup_records_per_second",
+		Help: "Records a second that store finishes with while it is behind; 0 where it is not, or where nothing is stored.",
+	}, m.StoreCatchUp.read)
+	reg.MustRegister(catchUp, m.Records, m.DeadLetters, m.Miskeyed, m.Restore, m.DataLoss, m.Lag, m.StoreRecords, m.StoreSkipped, m.StoreLag,
 		m.Verdicts, m.VerdictAge, m.Subjects, m.StateBytes, m.Evicted, m.Late, m.NotEvaluated, m.Unreadable, m.IgnoredClaims, m.Outcomes)
 	for _, r := range []schemas.Reason{
 		schemas.ReasonJSON, schemas.ReasonUTF8, schemas.ReasonClientIP, schemas.ReasonMethod, schemas.ReasonPath, schemas.ReasonStatus,
