@@ -70,7 +70,9 @@ func (c KafkaConfig) Validate() error {
 	if c.Replication < 1 {
 		errs = append(errs, fmt.Errorf("kafka.replication is %d, it must be at least 1", c.Replication))
 	}
-	if c.GroupProtocol != GroupClassic && c.GroupProtocol != GroupConsumer {
+	switch c.GroupProtocol {
+	case "", GroupClassic, GroupConsumer:
+	default:
 		errs = append(errs, fmt.Errorf("kafka.group_protocol is %q: use classic or consumer", c.GroupProtocol))
 	}
 	if c.InstanceID != "" && !instanceID.MatchString(c.InstanceID) {
