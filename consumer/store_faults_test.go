@@ -276,6 +276,12 @@ func TestMemoryIsBoundedWhileClickHouseIsAway(t *testing.T) {
 		t.Error("that is more than two batches and what has been fetched ahead")
 	}
 	way.Refuse(0)
+	for n := each; n <= w.put; n += each { // a minute for each part
+		eventually(t, func() (bool, string) {
+			stored := testutil.ToFloat64(w.deps.Metrics.StoreRecords.WithLabelValues(w.cfg.Topics.Logs))
+			return stored >= float64(n), fmt.Sprintf("%v records are stored, want %d", stored, n)
+		})
+	}
 	w.rows(t, w.put)
 }
 
