@@ -19,8 +19,9 @@ type Server struct {
 	ready func() (bool, string)
 }
 
-// New makes a server; it starts nothing. ready says whether the process does
-// its work, and if not, why; it is called by several goroutines.
+// New makes a server; it starts nothing. ready says whether the process does its work,
+// and if not, why, or what there is to know all the same; it is called by several
+// goroutines.
 func New(cfg HTTPConfig, reg *prometheus.Registry, ready func() (bool, string), log *zap.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -42,11 +43,15 @@ func New(cfg HTTPConfig, reg *prometheus.Registry, ready func() (bool, string), 
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	if ok, why := s.ready(); !ok {
+	ok, why := s.ready()
+	switch {
+	case !ok:
 		answer(w, http.StatusServiceUnavailable, why+"\n")
-		return
+	case why != "":
+		answer(w, http.StatusOK, "ready; "+why+"\n")
+	default:
+		answer(w, http.StatusOK, "ready\n")
 	}
-	answer(w, http.StatusOK, "ready\n")
 }
 
 func answer(w http.ResponseWriter, status int, text string) {

@@ -17,7 +17,7 @@ type Config struct {
 	Kafka           sink.KafkaConfig `yaml:"kafka" doc:"where Kafka is"`
 	Topics          sink.Topics      `yaml:"topics" doc:"names of the topics"`
 	Input           InputConfig      `yaml:"input" doc:"what records look like"`
-	State           StateConfig      `yaml:"state" doc:"what is held in memory"`
+	State           StateConfig      `yaml:"state" doc:"what is held in memory, and how it is kept"`
 	ShutdownTimeout schemas.Duration `yaml:"shutdown_timeout" doc:"how long a stop may take to flush what is in hand, commit and leave the group"`
 }
 
@@ -25,16 +25,16 @@ type Config struct {
 type InputConfig struct {
 	Preset         string            `yaml:"preset" doc:"format of the records; empty: JSON with our own field names"`
 	Fields         map[string]string `yaml:"fields" doc:"event field to gjson path into the record, beside or instead of a preset"`
-	Rekey          bool              `yaml:"rekey" doc:"key events anew by their subject before they are judged"`
+	Rekey          bool              `yaml:"rekey" doc:"key events anew by their subject (through the topic events) before they are judged; for logs keyed otherwise and rules with key"`
 	MaxRecordBytes schemas.Size      `yaml:"max_record_bytes" doc:"a larger record goes to the topic dlq"`
 }
 
-// StateConfig bounds what detect holds in memory.
+// StateConfig bounds what detect holds in memory, and says how it is kept.
 type StateConfig struct {
-	Interval     schemas.Duration `yaml:"interval" doc:"every count is in a snapshot at most this old (no effect yet: this version keeps counts in memory only)"`
-	MaxBytes     schemas.Size     `yaml:"max_bytes" doc:"memory for counts, of the whole group (no effect yet: counts live as long as their windows)"`
-	Shards       int              `yaml:"shards" doc:"parts that a partition's state is split into"`
-	MaxEndpoints int              `yaml:"max_endpoints" doc:"endpoint names a partition tells apart; further ones count as one (no effect yet)"`
+	Interval     schemas.Duration `yaml:"interval" doc:"how often each part of the counts is written to the topic state; a restart reads the log again from the oldest one on"`
+	MaxBytes     schemas.Size     `yaml:"max_bytes" doc:"memory for counts, of the whole group; each part of each partition may use its share"`
+	Shards       int              `yaml:"shards" doc:"parts that a partition's state is split into; partitions that have been counted before keep theirs"`
+	MaxEndpoints int              `yaml:"max_endpoints" doc:"endpoint names that each part of a partition tells apart; further ones count as one"`
 }
 
 // DefaultConfig is what an empty configuration file means.
@@ -68,9 +68,6 @@ func (c Config) Validate() error {
 // Validate reports every problem at once.
 func (c InputConfig) Validate() error {
 	var errs []error
-	if c.Rekey {
-		errs = append(errs, errors.New("input.rekey: true is not available in this release: key the records of topics.logs by their client address, or remove it"))
-	}
 	if c.MaxRecordBytes < 1 {
 		errs = append(errs, fmt.Errorf("input.max_record_bytes is %s, it must be positive", c.MaxRecordBytes))
 	}
@@ -105,9 +102,28 @@ func (c StateConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
+// judged is the topic that detect judges.
+func (c Config) judged() string {
+	if c.Input.Rekey {
+		return c.Topics.Events
+	}
+	return c.Topics.Logs
+}
+
+// input gives the topics through which events reach detect.
+func (c Config) input() []string {
+	if c.Input.Rekey {
+		return []string{c.Topics.Logs, c.Topics.Events}
+	}
+	return []string{c.Topics.Logs}
+}
+
 // validateRules refuses rules that count for something which the records are not
 // keyed by: their counts would be split over partitions without anybody noticing.
-func validateRules(p *detector.Program) error {
+func (c Config) validateRules(p *detector.Program) error {
+	if c.Input.Rekey {
+		return nil
+	}
 	var ids []string
 	for _, r := range p.Rules() {
 		if r.Key != "" {
@@ -118,5 +134,5 @@ func validateRules(p *detector.Program) error {
 		return nil
 	}
 	slices.Sort(ids)
-	return fmt.Errorf("rules with `key:` need input.rekey, which is not available in this release: %s", strings.Join(ids, ", "))
+	return fmt.Errorf("rules with `key:` need input.rekey: true, without it their subjects' events lie in several partitions: %s", strings.Join(ids, ", "))
 }

@@ -42,12 +42,12 @@ shutdown_timeout: 10s
 func TestConfigProblems(t *testing.T) {
 	c := DefaultConfig()
 	c.Kafka.Brokers, c.Topics.Bans = nil, ""
-	c.Input = InputConfig{Preset: "nginks", Rekey: true}
+	c.Input = InputConfig{Preset: "nginks"}
 	c.State = StateConfig{Shards: 3}
 	c.ShutdownTimeout = 0
 	err := c.Validate()
 	for _, want := range []string{
-		"kafka.brokers", "topics.bans", "input.rekey: true is not available", "input.max_record_bytes", "nginks",
+		"kafka.brokers", "topics.bans", "input.max_record_bytes", "nginks",
 		"state.interval", "state.max_bytes", "state.shards is 3", "state.max_endpoints", "shutdown_timeout",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -56,17 +56,23 @@ func TestConfigProblems(t *testing.T) {
 	}
 }
 
-func TestRulesThatNeedRekeyAreRefused(t *testing.T) {
+func TestRulesWithAKeyNeedRekey(t *testing.T) {
 	r := newRegistry()
-	_, err := NewDetect(DefaultConfig(), Deps{
+	deps := Deps{
 		Program: program(t, `
 version: 1
 rules:
   - {id: a, type: usage, threshold: 3, window: 1h}
   - {id: b, type: usage, threshold: 3, window: 1h, key: user_id}
 `), Log: zap.NewNop(), Metrics: NewMetrics(r), Sink: sink.NewMetrics(r),
-	})
-	if err == nil || !strings.HasSuffix(err.Error(), "need input.rekey, which is not available in this release: b") {
+	}
+	cfg := DefaultConfig()
+	_, err := NewDetect(cfg, deps)
+	if err == nil || !strings.Contains(err.Error(), "need input.rekey: true") || !strings.HasSuffix(err.Error(), ": b") {
 		t.Errorf("got %v", err)
+	}
+	cfg.Input.Rekey = true
+	if _, err := NewDetect(cfg, deps); err != nil {
+		t.Error(err)
 	}
 }

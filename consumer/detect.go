@@ -24,24 +24,30 @@ type Deps struct {
 	Kafka   []kgo.Opt // further options of every Kafka client, such as a dialer
 }
 
-// Detect is the role that judges events: it reads the topic logs in the group
-// Kafka.Group and writes verdicts, bans and dead letters.
+// Detect is the role that judges events: it reads the topic logs, or with input.rekey
+// the topic events, in the group Kafka.Group and writes verdicts, bans and dead letters.
 type Detect struct {
 	cfg  Config
 	deps Deps
 	log  *zap.Logger
 
-	assigned atomic.Bool
-	bans     atomic.Pointer[sink.Bans]
-	strayed  atomic.Bool // a record with another key has been warned about
+	assigned  atomic.Bool
+	restoring atomic.Int64 // partitions that are not live yet
+	remaining atomic.Int64 // records that they have to read again, as far as that is known
+	bans      atomic.Pointer[sink.Bans]
+	strayed   atomic.Bool // a record with another key has been warned about
+	rules     rulesInForce
+	resharded atomic.Bool // another state.shards has been warned about
 }
 
 // NewDetect checks cfg and the rules; it starts nothing.
 func NewDetect(cfg Config, deps Deps) (*Detect, error) {
-	if err := errors.Join(cfg.Validate(), validateRules(deps.Program)); err != nil {
+	if err := errors.Join(cfg.Validate(), cfg.validateRules(deps.Program)); err != nil {
 		return nil, err
 	}
-	return &Detect{cfg: cfg, deps: deps, log: deps.Log.Named("detect")}, nil
+	d := &Detect{cfg: cfg, deps: deps, log: deps.Log.Named("detect")}
+	d.rules.Store(deps.Program)
+	return d, nil
 }
 
 // Ready reports whether events are being judged; if not, why. Safe for concurrent use.
@@ -54,6 +60,8 @@ func (d *Detect) Ready() (bool, string) {
 		return false, "detect: reading topic " + d.cfg.Topics.Bans
 	case !d.assigned.Load():
 		return false, "detect: waiting for the group to assign partitions"
+	case d.restoring.Load() > 0:
+		return false, fmt.Sprintf("detect: restoring counts of %d partitions, %d records to be read again", d.restoring.Load(), d.remaining.Load())
 	}
 	return true, ""
 }
@@ -69,8 +77,13 @@ func (d *Detect) Run(ctx context.Context) error {
 		return unlessDone(ctx, err)
 	}
 	defer out.Close()
+	state, err := sink.Connect(ctx, d.cfg.Kafka, d.log, append(sink.StateOpts(), d.deps.Kafka...)...)
+	if err != nil {
+		return unlessDone(ctx, err)
+	}
+	defer state.Close()
 	t := d.cfg.Topics
-	if err := sink.EnsureTopics(ctx, out, d.cfg.Kafka, t, d.log, t.Logs, t.Verdicts, t.Bans, t.DLQ); err != nil {
+	if err := sink.EnsureTopics(ctx, out, d.cfg.Kafka, t, d.log, append(d.cfg.input(), t.Verdicts, t.Bans, t.DLQ, t.State)...); err != nil {
 		return unlessDone(ctx, err)
 	}
 	producer := sink.NewProducer(out, d.deps.Sink, d.log)
@@ -92,7 +105,7 @@ func (d *Detect) Run(ctx context.Context) error {
 		defer context.AfterFunc(running, cancel)() // the table failed: the loop ends too
 		return anew(stop, d.log, func() error {
 			defer d.assigned.Store(false)
-			return newSession(d, running, producer, bans).run(stop)
+			return newSession(d, running, producer, bans, state).run(stop)
 		})
 	})
 	return stopped(ctx, d.log, group.Wait())

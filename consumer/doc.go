@@ -1,4 +1,4 @@
-// Package consumer drives: it is the two roles that read Kafka.
+// Package consumer drives: it is the roles that read Kafka.
 //
 //	            ┌── a turn of the loop (session.go) ─────────────────────────────┐
 //	api-logs ──►│ poll ─► judge, partitions side by side ─► deliver ─► mark      │
@@ -13,6 +13,12 @@
 // committed each second, when partitions are revoked and at the end. So a crash
 // repeats work and loses none; verdict ids make the repetition harmless.
 //
+// Rekey (rekey.go, rekeying.go) stands in front of detect where input.rekey is on. It
+// keeps nothing and decides nothing: it writes copies of the records to the topic
+// events (copy.go), keyed by their subject, in a Kafka transaction with the offsets
+// behind them. Detect reads the copies, of committed transactions alone, and takes
+// position and time of each event's own record from their headers (source.go).
+//
 // Store (store.go, storing.go) takes what detect accepts and every verdict to
 // ClickHouse, in a group of its own: a batch of rows (rowbatch.go) is inserted and then
 // marked (shipment.go), while the next one is being taken. While ClickHouse is away or
@@ -23,6 +29,23 @@
 // store skips them, and dead-letters only rows that ClickHouse refuses for ever. The lag (lag.go) comes from the fetches themselves and is
 // computed when it is asked for, so that it rises while the loop waits.
 //
-// Counts live in memory only: a partition that is assigned starts with none, and a
-// log line says so.
+// # State
+//
+// What is counted is a function of the log and of a journal. The topic state has both
+// the journal and snapshots of the counts, on a partition with the input's number:
+//
+//   - journal.go, journaling.go: rules, bounds and manual changes, each with the offset
+//     from which it holds. It is acknowledged before the record at that offset is judged.
+//   - rotation.go, snapshots.go: each shard of a partition is copied once in
+//     state.interval, at the end of a turn, when all that came of the records before is
+//     acknowledged. Goroutines of their own encode, pack and write the copies.
+//   - restore.go: partitions that are gained are restored beside the loop: the newest
+//     usable snapshot of each shard, and the log from the smallest offset among them on.
+//   - replay.go: what is read again is judged as the journal says that it was, and its
+//     outputs are discarded up to where they are known to be acknowledged. Nothing of it
+//     is marked. Then the partition is live (session.settle).
+//
+// A snapshot names the last entry of the journal that it contains. One that does not
+// agree with the journal is of an owner that went on after it was none any more, and is
+// not used. Whoever gains a partition writes the journal anew, in a later generation.
 package consumer

@@ -57,6 +57,7 @@ func atSite(t *testing.T, test func(*testing.T, *site)) {
 		s.Cluster = c
 		s.cfg.Kafka.Brokers = c.ListenAddrs()
 		s.cfg.Kafka.Partitions = 4
+		s.cfg.State.Shards = 8
 		s.cl = s.client(t)
 		s.adm = kadm.NewClient(s.cl)
 		if err := sink.EnsureTopics(t.Context(), s.cl, s.cfg.Kafka, s.cfg.Topics, zap.NewNop()); err != nil {

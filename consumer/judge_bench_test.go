@@ -16,13 +16,12 @@ import (
 func BenchmarkJudge(b *testing.B) {
 	for _, bm := range []struct{ records, clients int }{{1 << 19, 20_000}, {1 << 20, 1_000_000}} {
 		b.Run(fmt.Sprintf("clients=%d", bm.clients), func(b *testing.B) {
-			rules := program(b, sixRules)
-			dec, err := schemas.NewDecoder(schemas.Options{})
+			rules, err := newRuleset(program(b, sixRules), schemas.Options{})
 			if err != nil {
 				b.Fatal(err)
 			}
-			j := &judge{decoder: dec, identity: rules.Identity(), topics: sink.DefaultTopics()}
-			p := &partition{engine: detector.NewEngine(rules, detector.Options{Topic: "api-logs"})}
+			j := &judge{ruleset: rules, topics: sink.DefaultTopics()}
+			p := &partition{rules: rules, engine: detector.NewEngine(rules.program, detector.Options{Topic: "api-logs"})}
 			records := usualLog(bm.records, bm.clients)
 			letters, i := 0, 0
 			next := func() {

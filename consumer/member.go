@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -11,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 
+	"github.com/apiwarden/apiwarden/schemas"
 	"github.com/apiwarden/apiwarden/sink"
 )
 
@@ -21,12 +23,14 @@ const (
 	sessionTimeout = 30 * time.Second
 	// closePatience is how long a client that has left its group may take to close.
 	closePatience = time.Second
+	// resetBack is how far back reading begins again where the log has been cut off.
+	resetBack = time.Minute
 	// maxBatch is what a batch of records may decompress to. One that goes beyond is
 	// not read.
 	maxBatch = 128 << 20
 )
 
-// member is one membership in a consumer group, of detect or of store.
+// member is one membership in a consumer group: of detect, of store or of rekey.
 //
 // Its loop polls, and from then on the group does not rebalance until the loop allows
 // it: callbacks of the assignment never run beside the loop, so what both use needs no
@@ -41,6 +45,7 @@ type member struct {
 	lasting context.Context // outlives the request to stop, to finish and commit
 	failed  sink.Seldom
 	cut     context.CancelFunc // ends what cl is still asking for
+	wake    alarm              // rung where the loop should not wait for records
 }
 
 // join becomes a member; callbacks are options that kgo.OnPartitions... give.
@@ -49,14 +54,38 @@ func (m *member) join(ctx context.Context, group string, topics []string, callba
 	if err != nil {
 		return err
 	}
-	opts := append(m.cfg.Kafka.GroupOpts(group),
-		kgo.ConsumeTopics(topics...),
+	opts := slices.Concat(m.consuming(group, topics...), []kgo.Opt{
 		kgo.ConsumeStartOffset(start),
-		kgo.ConsumeResetOffset(kgo.RewindOffset(time.Minute)),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.AutoCommitMarks(),
 		kgo.AutoCommitInterval(time.Second),
 		kgo.AutoCommitCallback(m.onCommit),
+	}, callbacks)
+	if m.cl, err = sink.Connect(ctx, m.cfg.Kafka, m.log, m.cuttable(ctx, opts)...); err != nil {
+		m.cut()
+		return err
+	}
+	if err = m.checkProtocol(ctx); err != nil {
+		m.leave()
+	}
+	return err
+}
+
+// checkProtocol gives an error where the cluster cannot do what the configuration asks.
+func (m *member) checkProtocol(ctx context.Context) error {
+	err := m.cfg.Kafka.CheckGroupProtocol(ctx, m.cl)
+	if err != nil && !sink.IsPermanent(err) {
+		err = fmt.Errorf("%w: %w", errAnew, err)
+	}
+	return err
+}
+
+// consuming are the options with which every member of a group reads.
+func (m *member) consuming(group string, topics ...string) []kgo.Opt {
+	m.group = group
+	return append(m.cfg.Kafka.GroupOpts(group),
+		kgo.ConsumeTopics(topics...),
+		kgo.ConsumeResetOffset(kgo.RewindOffset(resetBack)),
 		kgo.SessionTimeout(sessionTimeout),
 		// An event of an aborted transaction did not happen. The ends of transactions
 		// take offsets, which the lag has to know.
@@ -69,27 +98,18 @@ func (m *member) join(ctx context.Context, group string, topics []string, callba
 		kgo.MaxConcurrentFetches(16),
 		kgo.MaxDecompressBatchBytes(maxBatch),
 	)
-	opts = append(opts, callbacks...)
-	m.group = group
+}
+
+// cuttable completes the options of a client whose requests end when m.cut is called.
+func (m *member) cuttable(ctx context.Context, opts []kgo.Opt) []kgo.Opt {
 	asking, cut := context.WithCancel(context.WithoutCancel(ctx))
 	m.cut = cut
-	opts = append(append(opts, kgo.WithContext(asking)), m.deps.Kafka...)
-	if m.cl, err = sink.Connect(ctx, m.cfg.Kafka, m.log, opts...); err != nil {
-		cut()
-		return err
-	}
-	if err = m.cfg.Kafka.CheckGroupProtocol(ctx, m.cl); err != nil {
-		m.leave()
-		if !sink.IsPermanent(err) {
-			err = fmt.Errorf("%w: %w", errAnew, err)
-		}
-	}
-	return err
+	return append(append(opts, kgo.WithContext(asking)), m.deps.Kafka...)
 }
 
 // poll gives at most so many records, waiting for them no longer than d.
 func (m *member) poll(ctx context.Context, most int, d time.Duration) kgo.Fetches {
-	ctx, cancel := context.WithTimeout(ctx, d)
+	ctx, cancel := m.wake.arm(ctx, d)
 	defer cancel()
 	return m.cl.PollRecords(ctx, most)
 }
@@ -222,6 +242,14 @@ func (m *member) fetchErrors(fetches kgo.Fetches) ([]*kgo.ErrDecompressTooLarge,
 	return skips, fatal
 }
 
+// tooLargeBatch is why the records of a batch cannot be used.
+func tooLargeBatch(b *kgo.ErrDecompressTooLarge) *schemas.BadRecord {
+	return &schemas.BadRecord{
+		Reason: schemas.ReasonTooLarge,
+		Detail: fmt.Sprintf("the batch of offsets %d to %d unpacks to more than %d bytes and was not read", b.Offset, b.NextOffset-1, maxBatch),
+	}
+}
+
 // breathe keeps a broker that answers each fetch with an error from being asked
 // without a pause.
 func (m *member) breathe(fetches kgo.Fetches) {
@@ -241,6 +269,16 @@ func (m *member) skip(skips []*kgo.ErrDecompressTooLarge) {
 	if len(skips) == 0 {
 		return
 	}
+	to := behind(skips)
+	m.cl.MarkCommitOffsets(to)
+	ctx, cancel := context.WithTimeout(m.lasting, 10*time.Second)
+	defer cancel()
+	m.commit(ctx, m.cl)
+	m.cl.SetOffsets(to)
+}
+
+// behind gives where reading goes on after batches that are skipped.
+func behind(skips []*kgo.ErrDecompressTooLarge) map[string]map[int32]kgo.EpochOffset {
 	to := make(map[string]map[int32]kgo.EpochOffset)
 	for _, b := range skips {
 		if to[b.Topic] == nil {
@@ -248,9 +286,5 @@ func (m *member) skip(skips []*kgo.ErrDecompressTooLarge) {
 		}
 		to[b.Topic][b.Partition] = kgo.EpochOffset{Epoch: b.Epoch, Offset: b.NextOffset}
 	}
-	m.cl.MarkCommitOffsets(to)
-	ctx, cancel := context.WithTimeout(m.lasting, 10*time.Second)
-	defer cancel()
-	m.commit(ctx, m.cl)
-	m.cl.SetOffsets(to)
+	return to
 }

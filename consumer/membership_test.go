@@ -118,7 +118,7 @@ func TestPartitionsAreAdded(t *testing.T) {
 		if _, err := s.adm.UpdatePartitions(t.Context(), 8, s.cfg.Topics.Logs); err != nil {
 			t.Fatal(err)
 		}
-		s.each(t, 8, 10)
+		s.hitEach(t, 8, 10)
 		time.Sleep(time.Minute)
 		s.wantEachOnce(t, 50+80)
 		if n := partitionsOf(d); n != 8 {
@@ -127,8 +127,8 @@ func TestPartitionsAreAdded(t *testing.T) {
 	})
 }
 
-// each puts n events on each partition.
-func (s *site) each(t *testing.T, partitions, n int) {
+// hitEach puts n events on each partition.
+func (s *site) hitEach(t *testing.T, partitions, n int) {
 	t.Helper()
 	cl := s.client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	defer cl.Close()

@@ -8,7 +8,7 @@ import (
 )
 
 // Metrics are the metrics of what is consumed and of what is decided. One of a
-// process, shared by detect and store.
+// process, shared by detect, store and rekey.
 type Metrics struct {
 	Records     *prometheus.CounterVec // by topic
 	DeadLetters *prometheus.CounterVec // by reason
@@ -21,6 +21,13 @@ type Metrics struct {
 	StoreSkipped prometheus.Counter
 	StoreLag     *lagCollector
 	StoreCatchUp *catchUpRate
+
+	Rekeyed     prometheus.Counter
+	RekeyCopies prometheus.Counter
+	RekeyAborts prometheus.Counter
+	RekeyLag    *lagCollector
+
+	stateMetrics
 
 	Verdicts      *prometheus.CounterVec // by rule and action
 	VerdictAge    prometheus.Histogram
@@ -46,11 +53,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	m := &Metrics{
-		Records:     counters("apiwarden_consumer_records_total", "Records that detect has read and finished with: judged or dead-lettered, and everything that followed acknowledged.", "topic"),
-		DeadLetters: counters("apiwarden_consumer_dead_letters_total", "Records that cannot be used and went to the topic dlq, by reason.", "reason"),
-		Miskeyed:    counter("apiwarden_consumer_miskeyed_records_total", "Records whose key is not their canonical subject. The counts of such a subject may be split over partitions: rules can miss it."),
-		Restore:     gauge("apiwarden_consumer_restore_seconds", "How long the last assignment took to bring back counts. 0: counts started empty."),
-		DataLoss:    counter("apiwarden_consumer_data_loss_total", "Times the brokers had lost records that were consumed or were to be."),
+		Records:      counters("apiwarden_consumer_records_total", "Records that detect has read and finished with: judged or dead-lettered, and everything that followed acknowledged.", "topic"),
+		DeadLetters:  counters("apiwarden_consumer_dead_letters_total", "Records that cannot be used and went to the topic dlq, by reason.", "reason"),
+		Miskeyed:     counter("apiwarden_consumer_miskeyed_records_total", "Records whose key is not their canonical subject. The counts of such a subject may be split over partitions: rules can miss it."),
+		Restore:      gauge("apiwarden_consumer_restore_seconds", "How long the partition that was restored last took, from its assignment to being live."),
+		DataLoss:     counter("apiwarden_consumer_data_loss_total", "Times the brokers had lost records that were consumed or were to be."),
+		stateMetrics: newStateMetrics(reg),
 		Lag: newLagCollector("apiwarden_consumer_lag_records", "Records of the partition that detect has not finished with.",
 			"apiwarden_consumer_lag_seconds", "Age of the newest record that detect has finished with, while it is behind; 0 when it is not."),
 
@@ -59,6 +67,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		StoreLag: newLagCollector("apiwarden_consumer_store_lag_records", "Records of the partition that store has not finished with.",
 			"apiwarden_consumer_store_lag_seconds", "Age of the newest record that store has finished with, while it is behind; 0 when it is not."),
 		StoreCatchUp: new(catchUpRate),
+
+		Rekeyed:     counter("apiwarden_consumer_rekeyed_records_total", "Records of the logs that input.rekey has read and finished with: their copies and offsets are committed."),
+		RekeyCopies: counter("apiwarden_consumer_rekey_copies_total", "Copies that input.rekey has written to the topic events: one a record, and one for each rule key that its event has."),
+		RekeyAborts: counter("apiwarden_consumer_rekey_aborts_total", "Transactions of input.rekey that were aborted because the group rebalanced, and done again."),
+		RekeyLag: newLagCollector("apiwarden_consumer_rekey_lag_records", "Records of the partition that input.rekey has not finished with.",
+			"apiwarden_consumer_rekey_lag_seconds", "Age of the newest record that input.rekey has finished with, while it is behind; 0 when it is not."),
 
 		Verdicts: counters("apiwarden_detector_verdicts_total", "Verdicts that are acknowledged, by rule and by the action the rule asks for.", "rule", "action"),
 		VerdictAge: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -80,6 +94,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Help: "Records a second that store finishes with while it is behind; 0 where it is not, or where nothing is stored.",
 	}, m.StoreCatchUp.read)
 	reg.MustRegister(catchUp, m.Records, m.DeadLetters, m.Miskeyed, m.Restore, m.DataLoss, m.Lag, m.StoreRecords, m.StoreSkipped, m.StoreLag,
+		m.Rekeyed, m.RekeyCopies, m.RekeyAborts, m.RekeyLag,
 		m.Verdicts, m.VerdictAge, m.Subjects, m.StateBytes, m.Evicted, m.Late, m.NotEvaluated, m.Unreadable, m.IgnoredClaims, m.Outcomes)
 	for _, r := range []schemas.Reason{
 		schemas.ReasonJSON, schemas.ReasonUTF8, schemas.ReasonClientIP, schemas.ReasonMethod, schemas.ReasonPath, schemas.ReasonStatus,
@@ -91,6 +106,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		m.Outcomes.WithLabelValues(name)
 	}
 	return m
+}
+
+// again takes note of what an engine counts of records that it reads again, and that
+// were counted when they were read first.
+func (m *Metrics) again(p *partition, now detector.Stats) {
+	now.Subjects, now.StateBytes = p.stats.Subjects, p.stats.StateBytes
+	p.stats = now
 }
 
 // engine brings the metrics in line with what an engine says of itself. Gauges take

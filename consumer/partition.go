@@ -28,6 +28,18 @@ type partition struct {
 	lag    *lag
 	stats  detector.Stats // what the metrics have of the engine
 	out    outbox
+
+	next      int64    // the first offset that is not finished
+	committed int64    // by the group, when we were assigned: earlier records count as read
+	start     int64    // of the log
+	end       int64    // of the log, when we were assigned
+	rules     *ruleset // that the engine has; its decoder is not used where they are everybody's
+	replay    *replay  // nil: live
+	journal   *journal
+	kept      journalPieces
+	rotation  *rotation
+	copying   *errand // of a shard that is being copied; nil: none
+	topicID   [16]byte
 }
 
 // outbox is what the records of one poll have led to.
@@ -59,10 +71,11 @@ func (o *outbox) reset() {
 
 // judge has what one goroutine needs to judge records, of any partition.
 type judge struct {
-	decoder  *schemas.Decoder
-	identity *schemas.Identity
+	*ruleset          // everybody's
+	at       *ruleset // of the records at hand
 	topics   sink.Topics
-	key      []byte // scratch
+	sources  *sources // nil: the records are no copies
+	key      []byte   // scratch
 
 	// Of the records at hand.
 	events [detector.Ahead]schemas.Event
@@ -73,13 +86,30 @@ type judge struct {
 // records has the partition's engine judge recs, in their order, and leaves what
 // follows from them in the partition's outbox.
 func (j *judge) records(p *partition, recs []*kgo.Record) {
+	for p.replay != nil && len(recs) > 0 {
+		p.replay.advance(p, recs[0].Offset)
+		n := p.replay.until(recs)
+		j.stretch(p, recs[:n])
+		if recs[n-1].Offset < p.replay.muted {
+			p.out.reset()
+		}
+		recs = recs[n:]
+	}
+	j.stretch(p, recs)
+}
+
+// stretch judges records for which the same rules hold.
+func (j *judge) stretch(p *partition, recs []*kgo.Record) {
+	j.at = j.ruleset
+	if p.rules.program != j.program {
+		j.at = p.rules
+	}
 	for len(recs) > 0 {
 		n := min(len(recs), detector.Ahead)
 		j.decode(p, recs[:n])
 		for i, r := range recs[:n] {
 			if bad := j.record(p, r, i); bad != nil {
-				p.out.letters = append(p.out.letters, sink.DeadLetter(j.topics.DLQ, r, bad))
-				p.out.reasons = append(p.out.reasons, bad.Reason)
+				j.reject(p, r, bad)
 			}
 		}
 		recs = recs[n:]
@@ -89,12 +119,12 @@ func (j *judge) records(p *partition, recs []*kgo.Record) {
 // decode decodes the records at hand and has the engine look ahead at them.
 func (j *judge) decode(p *partition, recs []*kgo.Record) {
 	usable := 0
-	j.decoder.Begin()
+	j.at.decoder.Begin()
 	for i, r := range recs {
 		if r.Attrs.IsControl() {
 			continue
 		}
-		if j.bad[i] = badRecord(j.decoder.DecodeNext(r.Value, &j.events[i])); j.bad[i] == nil {
+		if j.bad[i] = badRecord(j.at.decoder.DecodeNext(r.Value, &j.events[i])); j.bad[i] == nil {
 			j.ahead[usable] = &j.events[i]
 			usable++
 		}
@@ -107,18 +137,40 @@ func (j *judge) record(p *partition, r *kgo.Record, i int) *schemas.BadRecord {
 	if r.Attrs.IsControl() {
 		return nil // a transaction's end: takes an offset, says nothing
 	}
+	rec := detector.Record{Offset: r.Offset, Time: r.Timestamp.UnixMicro()}
+	if j.sources != nil {
+		j.sources.read(r)
+		rec.Time, rec.Copy = j.sources.time, &j.sources.copy
+		if reason := letterReason(r); reason != "" {
+			return &schemas.BadRecord{Reason: reason}
+		}
+	}
 	if j.bad[i] != nil {
 		return j.bad[i]
 	}
-	j.checkKey(&p.out, r, &j.events[i])
-	outcome, bad := p.engine.Observe(&j.events[i], detector.Record{Offset: r.Offset, Time: r.Timestamp.UnixMicro()})
-	if int(outcome) < len(p.out.outcomes) {
+	if j.sources == nil {
+		j.checkKey(&p.out, r, &j.events[i])
+	}
+	outcome, bad := p.engine.Observe(&j.events[i], rec)
+	if int(outcome) < len(p.out.outcomes) && (rec.Copy == nil || rec.Copy.Key == "") {
 		p.out.outcomes[outcome]++
 	}
 	if verdicts, changes := p.engine.Take(); len(verdicts)+len(changes) > 0 {
 		j.took(p, verdicts, changes)
 	}
 	return bad
+}
+
+// reject leaves the dead letter of a record in the partition's outbox.
+func (j *judge) reject(p *partition, r *kgo.Record, bad *schemas.BadRecord) {
+	var letter *kgo.Record
+	if j.sources == nil {
+		letter = sink.DeadLetter(j.topics.DLQ, r, bad)
+	} else if letter = j.sources.letter(j.topics.DLQ, r, bad); letter == nil {
+		return
+	}
+	p.out.letters = append(p.out.letters, letter)
+	p.out.reasons = append(p.out.reasons, bad.Reason)
 }
 
 // took turns what the engine decided into records at once: it is valid only until
@@ -139,8 +191,8 @@ func (j *judge) took(p *partition, verdicts []schemas.Verdict, changes []schemas
 // checkKey counts a record that is not keyed by its canonical subject: events of
 // that subject may lie in several partitions, where no rule sees all of them.
 func (j *judge) checkKey(out *outbox, r *kgo.Record, ev *schemas.Event) {
-	addr, _ := j.identity.Client(ev)
-	j.key = appendSubject(j.key[:0], j.identity.Network(addr))
+	addr, _ := j.at.identity.Client(ev)
+	j.key = appendSubject(j.key[:0], j.at.identity.Network(addr))
 	if string(j.key) == string(r.Key) {
 		return
 	}

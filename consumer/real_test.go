@@ -69,17 +69,17 @@ func start(t *testing.T, r role) (stop func()) {
 	return stop
 }
 
-// eventually waits up to a minute for a condition.
+// eventually waits up to three minutes for a condition.
 func eventually(t *testing.T, ok func() (bool, string)) {
 	t.Helper()
 	why := ""
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		var done bool
 		if done, why = ok(); done {
 			return
 		}
 	}
-	t.Fatalf("not after a minute: %s", why)
+	t.Fatalf("not after three minutes: %s", why)
 }
 
 func realDeps(t *testing.T, rules string) Deps {

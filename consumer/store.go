@@ -19,6 +19,7 @@ type Store struct {
 	cfg        Config
 	clickhouse sink.ClickHouseConfig
 	deps       Deps
+	rules      rulesInForce
 	log        *zap.Logger
 
 	connected atomic.Bool // to ClickHouse
@@ -30,7 +31,9 @@ func NewStore(cfg Config, clickhouse sink.ClickHouseConfig, deps Deps) (*Store, 
 	if err := errors.Join(cfg.Validate(), clickhouse.Validate()); err != nil {
 		return nil, err
 	}
-	return &Store{cfg: cfg, clickhouse: clickhouse, deps: deps, log: deps.Log.Named("store")}, nil
+	s := &Store{cfg: cfg, clickhouse: clickhouse, deps: deps, log: deps.Log.Named("store")}
+	s.rules.Store(deps.Program)
+	return s, nil
 }
 
 // Group is the consumer group of store.
@@ -72,7 +75,7 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 	defer out.Close()
 	t := s.cfg.Topics
-	if err := sink.EnsureTopics(ctx, out, s.cfg.Kafka, t, s.log, t.Logs, t.Verdicts, t.DLQ); err != nil {
+	if err := sink.EnsureTopics(ctx, out, s.cfg.Kafka, t, s.log, append(s.cfg.input(), t.Verdicts, t.DLQ)...); err != nil {
 		return unlessDone(ctx, err)
 	}
 	lasting, cancel := outlasting(ctx, time.Duration(s.cfg.ShutdownTimeout)*4/5)

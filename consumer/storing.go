@@ -176,15 +176,15 @@ func (s *storing) row(r *kgo.Record) bool {
 	if s.decoder.Decode(r.Value, &s.event) != nil {
 		return false
 	}
-	stamp := r.Timestamp.UnixMicro()
-	if s.event.HasTime && s.event.Time-stamp > s.deps.Program.MaxSkew() {
+	rules, stamp := s.store.rules.Load(), r.Timestamp.UnixMicro()
+	if s.event.HasTime && s.event.Time-stamp > rules.MaxSkew() {
 		return false // too far ahead: detect dead-letters it
 	}
-	id := s.deps.Program.Identity()
+	id := rules.Identity()
 	client, _ := id.Client(&s.event)
 	s.scratch = appendSubject(s.scratch[:0], id.Network(client))
 	subject := len(s.scratch)
-	s.scratch = s.deps.Program.Endpoint(s.scratch, &s.event)
+	s.scratch = rules.Endpoint(s.scratch, &s.event)
 	s.taking.event(&s.event, r, s.scratch[:subject], s.scratch[subject:])
 	return true
 }

@@ -26,7 +26,7 @@ type arena struct {
 	free    []ref    // by class, a list
 	spare   []int    // numbers of chunks given back (large blocks)
 	held    int      // words in chunks
-	live    int64    // words in blocks that are in use
+	live    int64    // words in blocks of records and sets that are in use
 }
 
 // region is a stretch of words that were never handed out, or were given back whole.
@@ -138,14 +138,22 @@ func (a *arena) release(r ref, class int) {
 	a.free[class] = r
 }
 
-// recycle gives a block of exactly so many words back to be cut up: a table that has
-// outgrown its block will not want one of that size again.
+// allocTable gives a block of exactly so many words, a power of two, for the slots of
+// a table. It is not counted as live.
+func (a *arena) allocTable(words int) ref {
+	r, class := a.alloc(words)
+	a.live -= int64(classWords(class))
+	return r
+}
+
+// recycle gives the block of a table back to be cut up: one that has outgrown its block
+// will not want one of that size again.
 func (a *arena) recycle(r ref, words int) {
 	if words > largeWords {
+		a.live += int64(words)
 		a.release(r, sizeClass(words))
 		return
 	}
-	a.live -= int64(words)
 	a.regions = append(a.regions, region{r, words})
 }
 

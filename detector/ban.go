@@ -9,20 +9,19 @@ import (
 	"github.com/apiwarden/apiwarden/schemas"
 )
 
-// bans is who is banned or throttled now, who was so recently that it still
-// matters, and when each of it ends. Few subjects are, so it holds ordinary Go
-// values.
+// bans is who, of a shard's subjects, is banned or throttled now, who was so recently
+// that it still matters, and when each of it ends. Few subjects are, so it holds
+// ordinary Go values.
 type bans struct {
 	subjects map[key]*enforcement
 	ends     endHeap
-	filter   [1 << 10]uint64 // a bit for the hash of each subject: most events need no more
-	dropped  int             // subjects forgotten since the filter was made
-	sequence uint64          // of subjects, so that endings of one instant keep their order
-	budgets  map[*rule]budget
 }
 
-func newBans() bans {
-	return bans{subjects: make(map[key]*enforcement), budgets: make(map[*rule]budget)}
+// banFilter tells subjects that no shard has an entry of: most events need no more.
+type banFilter struct {
+	bits    [1 << 10]uint64 // a bit for the hash of each subject
+	held    int
+	dropped int // since the bits were set anew
 }
 
 // enforcement is what is, or was, in force for one subject.
@@ -35,10 +34,10 @@ type enforcement struct {
 	throttle    standing
 	shown       *schemas.Ban // what stands on the ban topic; nil: nothing
 	queued      int64        // the ending of the subject that is in the heap; 0: none
-	sequence    uint64
-	bans        int   // escalation: bans so far
-	lastEnd     int64 // escalation: when the last of them ends
+	bans        int          // escalation: bans so far
+	lastEnd     int64        // escalation: when the last of them ends
 	generations map[*rule]uint32
+	pardoned    bool  // a ban was ended by hand, and none has followed
 	keepUntil   int64 // the subject's entry is needed until then
 }
 
@@ -71,12 +70,16 @@ func (s *standing) extend(r *rule, t, until, now int64, reason string, unpublish
 	s.unpublished = s.unpublished && unpublished
 }
 
-// covers says whether an event of the subject at t is under a ban.
-func (b *bans) covers(k key, t int64) bool {
-	if len(b.subjects) == 0 || !b.perhaps(k) {
-		return false
+// enforced gives the entry of a subject, nil if there is none.
+func (e *Engine) enforced(k key) *enforcement {
+	if e.filter.held == 0 || !e.filter.perhaps(k) {
+		return nil
 	}
-	s := b.subjects[k]
+	return e.shardOf(k).bans.subjects[k]
+}
+
+// covers says whether an event at t is under a ban.
+func (s *enforcement) covers(t int64) bool {
 	if s == nil {
 		return false
 	}
@@ -88,31 +91,48 @@ func (b *bans) covers(k key, t int64) bool {
 	return false
 }
 
-func (b *bans) perhaps(k key) bool {
+func (f *banFilter) perhaps(k key) bool {
 	i := filterBit(k)
-	return b.filter[i/64]>>(i%64)&1 != 0
+	return f.bits[i/64]>>(i%64)&1 != 0
+}
+
+func (f *banFilter) add(k key) {
+	f.held++
+	f.set(k)
+}
+
+func (f *banFilter) set(k key) {
+	i := filterBit(k)
+	f.bits[i/64] |= 1 << (i % 64)
 }
 
 // filterBit gives the bit of a subject in the filter; a collision costs a look-up.
 func filterBit(k key) uint64 { return (k[0] ^ k[1]) * 0x9e3779b97f4a7c15 >> 48 }
 
-// of gives the entry of a subject, making it if need be.
-func (b *bans) of(k key) *enforcement {
+// enforcementOf gives the entry of a subject, making it if need be.
+func (e *Engine) enforcementOf(k key) *enforcement {
+	b := &e.shardOf(k).bans
 	s := b.subjects[k]
 	if s == nil {
-		b.sequence++
-		s = &enforcement{key: k, sequence: b.sequence}
-		b.subjects[k] = s
-		i := filterBit(k)
-		b.filter[i/64] |= 1 << (i % 64)
+		s = &enforcement{key: k}
+		e.keep(b, s)
 	}
 	return s
 }
 
+// keep puts a subject's entry in.
+func (e *Engine) keep(b *bans, s *enforcement) {
+	if b.subjects == nil {
+		b.subjects = make(map[key]*enforcement)
+	}
+	b.subjects[s.key] = s
+	e.filter.add(s.key)
+}
+
 // generation says how often a grouped rule with reset_on_ban was reset for a subject.
 // The answer is part of the keys of records that are in use until then at least.
-func (b *bans) generation(k key, r *rule, until int64) uint32 {
-	s := b.subjects[k]
+func (e *Engine) generation(k key, r *rule, until int64) uint32 {
+	s := e.enforced(k)
 	if s == nil || s.generations[r] == 0 {
 		return 0
 	}
@@ -120,8 +140,11 @@ func (b *bans) generation(k key, r *rule, until int64) uint32 {
 	return s.generations[r]
 }
 
+// banBytes is about what an entry and its ending hold.
+const banBytes = 360
+
 // bytes estimates what the entries hold.
-func (b *bans) bytes() int64 { return int64(len(b.subjects))*320 + int64(len(b.ends))*40 }
+func (b *bans) bytes() int64 { return int64(len(b.subjects)) * banBytes }
 
 // banFor gives how long a ban by r at t lasts, and the how-manyth of the subject it is.
 func (s *enforcement) banFor(r *rule, t int64, e *Escalation) (duration int64, nth int) {
@@ -189,7 +212,6 @@ func (s *enforcement) value(now int64) (schemas.Ban, bool) {
 // ending is a moment after which something of a subject has ended.
 type ending struct {
 	until int64
-	seq   uint64
 	key   key
 }
 
@@ -204,12 +226,14 @@ func (s *enforcement) next(t int64) (int64, bool) {
 	return first, first != math.MaxInt64
 }
 
-// endHeap has the next ending first, by time and then by order of arrival.
+// endHeap has the next ending first; those of one instant are in the order of the keys,
+// which a restored engine has too.
 type endHeap []ending
 
-func (h endHeap) Len() int { return len(h) }
-func (h endHeap) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(h[i].until, h[j].until), cmp.Compare(h[i].seq, h[j].seq)) < 0
+func (h endHeap) Len() int           { return len(h) }
+func (h endHeap) Less(i, j int) bool { return h.before(h[i], h[j]) }
+func (endHeap) before(a, b ending) bool {
+	return cmp.Or(cmp.Compare(a.until, b.until), a.key.compare(b.key)) < 0
 }
 func (h endHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 func (h *endHeap) Push(x any)   { *h = append(*h, x.(ending)) }
@@ -219,13 +243,19 @@ func (h *endHeap) Pop() any {
 	return last
 }
 
-// due says whether something may have ended before now.
-func (b *bans) due(now int64) bool { return len(b.ends) > 0 && b.ends[0].until < now }
-
 // endBans publishes what has ended by now, in the order of the ends.
 func (e *Engine) endBans() {
-	b := &e.bans
-	for b.due(e.clock.newest) {
+	for {
+		var b *bans
+		e.nextEnd = math.MaxInt64
+		for i := range e.shards {
+			if ends := e.shards[i].bans.ends; len(ends) > 0 && (b == nil || ends.before(ends[0], b.ends[0])) {
+				b, e.nextEnd = &e.shards[i].bans, ends[0].until
+			}
+		}
+		if e.nextEnd >= e.clock.newest {
+			return
+		}
 		ended := heap.Pop(&b.ends).(ending)
 		s := b.subjects[ended.key]
 		if s == nil || s.queued != ended.until {
@@ -235,20 +265,26 @@ func (e *Engine) endBans() {
 			e.show(s)
 		}
 		s.queued = 0
-		if !b.queue(s, ended.until) {
-			b.forget(s.key)
+		if !e.queue(b, s, ended.until) {
+			e.forget(b, s.key)
 		}
 	}
 }
 
 // queue puts the subject's first ending after t into the heap, if it has one.
-func (b *bans) queue(s *enforcement, t int64) bool {
+func (e *Engine) queue(b *bans, s *enforcement, t int64) bool {
 	next, ok := s.next(t)
 	if ok && (s.queued == 0 || next < s.queued) {
 		s.queued = next
-		heap.Push(&b.ends, ending{until: next, seq: s.sequence, key: s.key})
+		e.await(b, s)
 	}
 	return ok
+}
+
+// await puts the subject's next ending into the heap.
+func (e *Engine) await(b *bans, s *enforcement) {
+	heap.Push(&b.ends, ending{until: s.queued, key: s.key})
+	e.nextEnd = min(e.nextEnd, s.queued)
 }
 
 // show brings the ban topic in line with what is in force for a subject.
@@ -267,15 +303,18 @@ func (e *Engine) show(s *enforcement) {
 
 // forget drops a subject's entry, and makes the filter anew once it is mostly of
 // forgotten ones.
-func (b *bans) forget(k key) {
+func (e *Engine) forget(b *bans, k key) {
 	delete(b.subjects, k)
-	if b.dropped++; b.dropped <= len(b.subjects)+64 {
+	f := &e.filter
+	f.held--
+	if f.dropped++; f.dropped <= f.held+64 {
 		return
 	}
-	b.dropped = 0
-	clear(b.filter[:])
-	for k := range b.subjects {
-		i := filterBit(k)
-		b.filter[i/64] |= 1 << (i % 64)
+	f.dropped = 0
+	clear(f.bits[:])
+	for i := range e.shards {
+		for k := range e.shards[i].bans.subjects {
+			f.set(k)
+		}
 	}
 }

@@ -265,10 +265,15 @@ rules: [{id: a, type: usage, threshold: 1, window: 10s, action: ban, ban_for: 1m
 		e.Take()
 	}
 	// A minute of ban, ten minutes of decay, half a minute of lateness.
-	if n := len(e.bans.subjects); n > 750 {
-		t.Errorf("%d subjects are remembered", n)
+	subjects, endings := 0, 0
+	for i := range e.shards {
+		subjects += len(e.shards[i].bans.subjects)
+		endings += len(e.shards[i].bans.ends)
 	}
-	if n := len(e.bans.ends); n > 1500 {
-		t.Errorf("%d endings wait", n)
+	if subjects > 750 || subjects != e.filter.held {
+		t.Errorf("%d subjects are remembered, the filter counts %d", subjects, e.filter.held)
+	}
+	if endings > 1500 {
+		t.Errorf("%d endings wait", endings)
 	}
 }

@@ -3,7 +3,7 @@ package detector
 // counting is usage, frequency and return_pattern: more than threshold of the
 // events that the rule sees in a window. What tells the three apart, which events
 // they see and how the threshold is written, is settled when rules are read.
-var counting = kind{lanes: 1, observe: observeCount, banned: bannedLanes}
+var counting = kind{lanes: 1, observe: observeCount, half: halfCount, banned: bannedLanes}
 
 func observeCount(_ *Engine, o *occurrence, r *rule) finding {
 	at := o.rec.cell(r.bit)
@@ -21,7 +21,7 @@ func observeCount(_ *Engine, o *occurrence, r *rule) finding {
 	} else {
 		found = peak(log, o.at, r.bit, r.span, cursor, count)
 	}
-	fire, next := cell.edge().judge(int64(found) > r.Threshold, inOrder, r.Every)
+	fire, next := cell.edge().judge(int64(found) > r.Threshold, inOrder, r.Every, o.pardoned)
 	o.rec[at] = makeCell(count, cursor, next)
 	if !fire {
 		return finding{}
@@ -50,6 +50,11 @@ func oldest(log []uint64, o *occurrence, lane uint, s span, base int64) int64 {
 		}
 	}
 	return from
+}
+
+func halfCount(_ *Engine, rec record, r *rule) bool {
+	c := laneCell(rec[rec.cell(r.bit)])
+	return c.edge() != armed || 2*int64(c.count()) > r.Threshold
 }
 
 // bannedLanes is the banned of kinds that count in the log.

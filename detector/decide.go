@@ -41,7 +41,7 @@ func (e *Engine) taken(r *rule, who subject, o *observed) string {
 		return string(r.Action)
 	case !e.bannable(r, who, o.client):
 		return schemas.TakenTracked
-	case r.Action == schemas.ActionBan && !e.bans.spend(r, e.clock.newest):
+	case r.Action == schemas.ActionBan && !e.spend(r, e.shardOf(who.key), o.record.Offset):
 		return schemas.TakenAlert
 	}
 	return string(r.Action)
@@ -71,27 +71,6 @@ func (e *Engine) bannable(r *rule, who subject, client netip.Addr) bool {
 	return true
 }
 
-// budget is what a rule has spent of its bans in a minute of event time.
-type budget struct {
-	minute int64
-	bans   int64
-}
-
-// spend takes one ban from a rule's budget; false: there is none left this minute.
-func (b *bans) spend(r *rule, now int64) bool {
-	if r.MaxBansPerMinute == 0 {
-		return true
-	}
-	const minute = 60 * 1e6
-	spent := b.budgets[r]
-	if spent.minute != now/minute {
-		spent = budget{minute: now / minute}
-	}
-	spent.bans++
-	b.budgets[r] = spent
-	return spent.bans <= r.MaxBansPerMinute
-}
-
 // enforce puts in force what the verdicts ask for one of the event's subjects. A
 // ban over its budget holds for counting all the same, and is not published.
 func (e *Engine) enforce(who subject, verdicts []schemas.Verdict, o *observed) {
@@ -106,7 +85,7 @@ func (e *Engine) enforce(who subject, verdicts []schemas.Verdict, o *observed) {
 			continue
 		}
 		if s == nil {
-			s = e.bans.of(who.key)
+			s = e.enforcementOf(who.key)
 			s.scope, s.name = v.Scope, v.Subject
 		}
 		until := int64(*v.ExpiresAt)
@@ -119,6 +98,7 @@ func (e *Engine) enforce(who subject, verdicts []schemas.Verdict, o *observed) {
 		if _, n := s.banFor(f.rule, o.time, e.program.set.Settings.Escalation); nth == 0 {
 			nth = n
 		}
+		s.pardoned = false
 		unpublished := v.ActionTaken == schemas.TakenAlert
 		s.ban.extend(f.rule, o.time, until, now, v.Details, unpublished)
 		s.under(o.time, until, wm)
@@ -129,7 +109,7 @@ func (e *Engine) enforce(who subject, verdicts []schemas.Verdict, o *observed) {
 		return
 	}
 	e.escalate(s, nth)
-	e.bans.queue(s, now-1)
+	e.queue(&e.shardOf(who.key).bans, s, now-1)
 	if changed {
 		e.show(s)
 	}
@@ -138,7 +118,9 @@ func (e *Engine) enforce(who subject, verdicts []schemas.Verdict, o *observed) {
 // afterBan arms the rule again for what comes after its ban and, where it says so,
 // clears what it has counted.
 func (e *Engine) afterBan(f *firing, s *enforcement, now int64) {
+	live := e.arena.live
 	f.rule.kind.banned(e, record(e.arena.at(f.place)), f.rule)
+	e.settle(e.shardOf(f.who.key), live)
 	if f.rule.bundle.reset == nil {
 		return
 	}

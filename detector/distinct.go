@@ -12,7 +12,7 @@ import (
 // than the window. Occurrences between the two change nothing, since a window
 // that holds one of them holds the first or the last as well. A value has a second
 // run only where an event may still arrive late between its occurrences.
-var distinct = kind{extras: 1, observe: observeDistinct, banned: bannedDistinct}
+var distinct = kind{extras: 1, observe: observeDistinct, half: halfDistinct, banned: bannedDistinct}
 
 // run is one run of a value. old: the value has a newer run.
 type run struct {
@@ -48,7 +48,7 @@ func observeDistinct(e *Engine, o *occurrence, r *rule) finding {
 	} else {
 		set, count = e.observeLateValue(set, o.value, o.time, wm, r)
 	}
-	fire, next := state.judge(int64(count) > r.Threshold, inOrder, r.Every)
+	fire, next := state.judge(int64(count) > r.Threshold, inOrder, r.Every, o.pardoned)
 	o.rec[at] = uint64(set) | uint64(next)<<edgeAt
 	if !fire {
 		return finding{}
@@ -247,6 +247,12 @@ func thinStretch(runs []run, needed int) []run {
 	slices.Sort(firsts)
 	early, late := runs[needed-1].last, firsts[len(firsts)-needed]
 	return slices.DeleteFunc(slices.Clone(runs), func(v run) bool { return v.first > early && v.last < late && !v.old })
+}
+
+func halfDistinct(e *Engine, rec record, r *rule) bool {
+	cell := rec[rec.cell(r.bit)]
+	set := setRef(cell & setMask)
+	return laneCell(cell).edge() != armed || set != 0 && 2*int64(e.arena.size(set)) > r.Threshold
 }
 
 func bannedDistinct(e *Engine, rec record, r *rule) {

@@ -23,14 +23,22 @@
 //
 //   - engine.go: Observe, from the event's time to the rules that count it
 //   - watermark.go: event time, lateness, what is refused as too far ahead
+//   - copy.go: a record that was keyed anew, and which rules judge it
 //   - endpoint.go: METHOD + template, and the plan of all that the event can touch
 //   - foresee.go: what an event says by itself, looked at for several events ahead, so
 //     that their state is in the processor's caches by then (prefetch.go)
-//   - subject.go, table.go, arena.go (hugepages_*.go), record.go, log.go, compact.go:
-//     the counts
+//   - shard.go, subject.go, table.go, arena.go (hugepages_*.go), record.go, log.go,
+//     compact.go: the counts; evict.go and names.go bound them
 //   - kind.go: what a detector type is; counting.go, ratio.go, match.go, distinct.go
 //     (with valueset.go, valuetable.go, valuelist.go): one type, or family of types, each
-//   - decide.go, verdict.go, ban.go: what follows from the rules that fire
+//   - decide.go, verdict.go, ban.go, budget.go: what follows from the rules that fire;
+//     manual.go is what people have decided
+//
+// From memory to a snapshot and back, a shard at a time:
+//
+//   - snapshot.go, savedban.go: Copy, which stops the partition, and Append, which does not
+//   - restore.go: Restore, and the checks without which nothing that was read is used
+//   - layout.go, adopt.go: the counts of one program as those of another
 //
 // # The state of a subject
 //
@@ -44,4 +52,12 @@
 // What is certain to matter to no later verdict is dropped, by rules that depend on
 // the events alone (compact.go, thinRuns, sweepShard); so a replay of the same log
 // gives the same verdicts whenever things were dropped.
+//
+// All that belongs to a subject lies in one of the partition's shards, by a hash of the
+// subject; the first byte of a record's key tells the shard even where the key is that of
+// a group. Between shards only the clock and the ban budgets are shared. So each
+// can be snapshotted at another offset: restored, it ignores the events that it contains,
+// and from then on decides what an engine does that was never interrupted, down to what
+// it evicts. Where something depends on how much room a block or a set has left, the
+// snapshot has that room too.
 package detector

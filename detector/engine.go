@@ -1,6 +1,7 @@
 package detector
 
 import (
+	"math"
 	"math/bits"
 	"net/netip"
 
@@ -14,12 +15,16 @@ type Options struct {
 	File      bool      // no record timestamps: time is the events' own (rules.md, reading 8)
 	Seed      [2]uint64 // of the hashes of keys and values; zero is a fixed one. No verdict depends on it
 	Shards    int       // a power of two up to 256; 0 is 64
+
+	MaxBytes     int64 // bound on the state of one shard, in bytes; 0: none
+	MaxEndpoints int   // endpoint names that a shard tells apart; 0: all
 }
 
 // Record is what Kafka says of an event's record.
 type Record struct {
 	Offset int64
-	Time   int64 // the record's timestamp, µs; not looked at in a file
+	Time   int64 // the timestamp of the event's own record, µs; not looked at in a file
+	Copy   *Copy // nil: the record is the event's own. Not kept
 }
 
 // Outcome says what became of an event.
@@ -55,10 +60,20 @@ type Engine struct {
 	endpoints endpoints
 	scratch   Scratch
 	arena     *arena
-	shards    []table
+	shards    []shard
 	shift     int // of a hash, to its shard
-	bans      bans
-	stats     Stats
+	filter    banFilter
+	nextEnd   int64 // no ban ends earlier; µs
+	budgets   budgets
+	manual    manual
+
+	// Snapshots: the newest offset before which every shard was copied twice, so that
+	// nothing before it is ever judged again.
+	repeatable int64
+	restored   []SnapshotHeader // of Restore, until Begin
+	wake       int64            // no waiting shard contains less
+
+	stats Stats
 
 	ahead               [Ahead]glimpse // of the events that are judged next
 	nextAhead, endAhead int
@@ -72,6 +87,8 @@ type Engine struct {
 	moments    []moment
 	tally      map[uint64]int
 	hashBuf    []byte
+	full       []*shard // over their bound since the event at hand
+	candidates []candidate
 
 	verdicts []schemas.Verdict
 	changes  []schemas.BanChange
@@ -97,9 +114,11 @@ func NewEngine(p *Program, o Options) *Engine {
 		clock:     clock{lateness: s.Lateness, maxSkew: s.MaxSkew, file: o.File},
 		endpoints: newEndpoints(p),
 		arena:     newArena(),
-		shards:    make([]table, o.Shards),
+		shards:    makeShards(o.Shards),
 		shift:     64 - bits.TrailingZeros(uint(o.Shards)),
-		bans:      newBans(),
+		nextEnd:   math.MaxInt64,
+		wake:      math.MaxInt64,
+		budgets:   make(budgets),
 		tally:     make(map[uint64]int),
 	}
 }
@@ -112,7 +131,10 @@ func (e *Engine) Observe(ev *schemas.Event, r Record) (Outcome, *schemas.BadReco
 	if bad != nil {
 		return Rejected, bad
 	}
-	if e.bans.due(e.clock.newest) {
+	if r.Offset >= e.wake {
+		e.wakeShards(r.Offset)
+	}
+	if e.nextEnd < e.clock.newest {
 		e.endBans()
 	}
 	if t < e.clock.watermark() {
@@ -126,7 +148,7 @@ func (e *Engine) Observe(ev *schemas.Event, r Record) (Outcome, *schemas.BadReco
 	if g.ignored {
 		e.stats.IgnoredClaims++
 	}
-	if contains(e.program.set.Settings.Exempt, g.client) {
+	if contains(e.program.set.Settings.Exempt, g.client) || e.manual.exempts(g.client, t) {
 		return Exempt, nil
 	}
 	o := observed{Event: ev, time: t, record: r, glimpse: g}
@@ -147,26 +169,43 @@ func (e *Engine) judge(o *observed) Outcome {
 	e.scratch.Reset()
 	e.fired = e.fired[:0]
 	outcome := Counted
-	banned := e.bans.covers(o.address, o.time)
+	ban := e.enforced(o.address)
+	banned := ban.covers(o.time) || e.manual.bans(o.client, o.time)
 	for i := range o.plan.steps {
 		step := &o.plan.steps[i]
-		who, under := subject{key: o.address}, banned
+		if !o.record.concerns(step.bundle) {
+			continue
+		}
+		who, entry, under := subject{key: o.address}, ban, banned
 		if step.bundle.field != nil {
 			var ok bool
 			if who, ok = e.keyed(step.bundle.field, o); !ok {
 				continue
 			}
-			under = e.bans.covers(who.key, o.time)
+			if e.manual.exemptsUser(who.key, o.time) {
+				continue
+			}
+			entry = e.enforced(who.key)
+			under = entry.covers(o.time) || e.manual.bansUser(who.key, o.time)
 		}
 		if under {
 			outcome = Banned
 			continue
 		}
-		e.count(step, e.placeOf(i, who, o), who, o)
+		e.occurrence.pardoned = entry != nil && entry.pardoned
+		place := e.placeOf(i, who, o)
+		if o.record.Offset < place.shard.next {
+			continue // a restored shard has counted the event already
+		}
+		e.count(step, place, who, o)
 	}
 	if len(e.fired) > 0 {
 		e.decide(o)
 	}
+	for _, s := range e.full {
+		e.evict(s)
+	}
+	e.full = e.full[:0]
 	return outcome
 }
 
@@ -199,7 +238,8 @@ func (e *Engine) count(s *step, l *located, who subject, o *observed) {
 	if cells == 0 {
 		return
 	}
-	at := e.record(l, s.bundle, cells, lanes != 0)
+	live := e.arena.live
+	at := e.record(l, s.bundle, who, o, cells, lanes != 0)
 	rec := record(e.arena.at(at))
 	occ := &e.occurrence
 	occ.rec, occ.time, occ.newest = rec, o.time, o.time >= rec.newest()
@@ -211,7 +251,7 @@ func (e *Engine) count(s *step, l *located, who subject, o *observed) {
 		occ.last = occ.at == rec.n()-1
 		occ.log, occ.base = rec.log(), rec.base()
 	}
-	rec.touch(o.time)
+	rec.touch(o.time, l.shard.cycle)
 	for _, r := range s.static {
 		if found := r.kind.observe(e, occ, r); found.fire {
 			e.fired = append(e.fired, firing{rule: r, finding: found, who: who, place: at})
@@ -223,6 +263,10 @@ func (e *Engine) count(s *step, l *located, who subject, o *observed) {
 		if found := r.kind.observe(e, occ, r); found.fire {
 			e.fired = append(e.fired, firing{rule: r, finding: found, who: who, place: at})
 		}
+	}
+	e.settle(l.shard, live)
+	if e.opts.MaxBytes > 0 && l.shard.bytes() > e.opts.MaxBytes {
+		e.full = append(e.full, l.shard)
 	}
 }
 
@@ -262,75 +306,36 @@ func (e *Engine) sees(r *rule, o *observed) (seen, matched bool, value uint64) {
 
 // record finds or makes the record of a key, with the cells wanted and, if entry,
 // room for one more log entry.
-func (e *Engine) record(l *located, b *bundle, cells uint32, entry bool) ref {
-	k, h, t := l.key, l.hash, l.shard
-	slot := t.find(e.arena, k, b.index, h)
+func (e *Engine) record(l *located, b *bundle, who subject, o *observed, cells uint32, entry bool) ref {
+	s := l.shard
+	slot := s.find(e.arena, l.key, b.index, l.hash)
+	if slot < 0 && b.byEndpoint && !e.named(s, o.endpoint.key) {
+		l.key = e.groupKey(b, who.key, e.seed.hash(who.key), o.Event, foldedName, o.time)
+		l.hash = b.hash(e.seed.hash(l.key))
+		slot = s.find(e.arena, l.key, b.index, l.hash)
+	}
 	if slot < 0 {
-		base := e.clock.newest - e.clock.lateness
-		if t.used == 0 {
-			t.floor = base
+		base := e.clock.watermark()
+		if s.used == 0 {
+			s.sweep.floor = base
 		}
-		r := newRecord(e.arena, k, b.index, cells, base, 2)
-		t.insert(e.arena, h, r)
-		e.stats.Subjects++
-		e.sweepShard(t, k)
+		r := newRecord(e.arena, l.key, b.index, cells, base, 2)
+		s.insert(e.arena, l.hash, r)
+		e.added(s, r)
 		return r
 	}
-	before := t.ref(slot)
+	before := s.ref(slot)
+	if s.copy != nil {
+		e.copyBefore(s, record(e.arena.at(before)))
+	}
 	r := withCells(e.arena, before, cells)
 	if entry {
 		r = e.makeRoom(b, r)
 	}
 	if r != before {
-		t.moved(slot, r)
+		s.moved(slot, r)
 	}
 	return r
-}
-
-// sweepSteps is how many slots a new record looks through for dead ones: enough to
-// pass through a table several times while it doubles.
-const sweepSteps = 4
-
-// sweepShard drops records that no verdict can depend on any more. It goes on where
-// it stopped, a few slots for each new record, so that there is never a pause and
-// no work where no record is added. While none can be dead it does not look at all:
-// each slot is a wait for memory.
-func (e *Engine) sweepShard(t *table, fresh key) {
-	dead := e.clock.watermark() - e.program.longest
-	if dead <= t.floor {
-		return
-	}
-	for range sweepSteps {
-		if t.hand > t.mask() {
-			t.passed(e.clock.watermark())
-		}
-		r := t.ref(t.hand)
-		if r == 0 {
-			t.hand++
-			continue
-		}
-		rec := record(e.arena.at(r))
-		if rec.newest() >= dead || rec.key() == fresh {
-			t.least = min(t.least, rec.newest())
-			t.hand++
-			continue
-		}
-		e.drop(rec, r)
-		t.remove(t.hand) // and look at what moved here
-	}
-}
-
-// drop gives back what a record holds.
-func (e *Engine) drop(rec record, r ref) {
-	for i, x := range e.program.bundles[rec.bundle()].extras {
-		if bit := uint(lanesPerRecord + i); x.kind == &distinct && rec.has(bit) {
-			if set := setRef(rec[rec.cell(bit)] & setMask); set != 0 {
-				e.arena.releaseSet(set)
-			}
-		}
-	}
-	e.arena.release(r, rec.class())
-	e.stats.Subjects--
 }
 
 // remembered says until when an event of the time can matter.
@@ -349,7 +354,10 @@ func (e *Engine) Take() ([]schemas.Verdict, []schemas.BanChange) {
 // Stats gives the totals so far.
 func (e *Engine) Stats() Stats {
 	s := e.stats
-	s.StateBytes = e.arena.bytes() + e.bans.bytes()
+	s.StateBytes = e.arena.bytes()
+	for i := range e.shards {
+		s.StateBytes += e.shards[i].bans.bytes()
+	}
 	return s
 }
 

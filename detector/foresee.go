@@ -32,7 +32,7 @@ type glimpse struct {
 // located is where the record of a step is looked for.
 type located struct {
 	known bool // false: the key depends on the state
-	shard *table
+	shard *shard
 	key   key
 	hash  uint64
 	place ref // where the record probably is; 0: probably nowhere

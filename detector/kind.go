@@ -10,6 +10,10 @@ type kind struct {
 	// already (kinds with lanes).
 	observe func(e *Engine, o *occurrence, r *rule) finding
 
+	// half says whether a rule is over half its threshold by what its cells say, or
+	// keeps silent since a verdict. Only where the rule has a cell.
+	half func(e *Engine, rec record, r *rule) bool
+
 	// banned follows a ban by the rule: the rule is armed again for what comes
 	// after the ban and, with reset_on_ban, has counted nothing.
 	banned func(e *Engine, rec record, r *rule)
@@ -27,10 +31,11 @@ var kinds = map[Type]*kind{
 
 // occurrence is one event in one record, as a kind sees it.
 type occurrence struct {
-	rec    record
-	time   int64
-	newest bool   // no event of the record, in whatever cell, is newer
-	value  uint64 // distinct: hash of the field's value
+	rec      record
+	time     int64
+	newest   bool   // no event of the record, in whatever cell, is newer
+	value    uint64 // distinct: hash of the field's value
+	pardoned bool   // the subject's ban was ended by hand
 
 	// Only where lanes count the event:
 	log  []uint64 // of rec, with the event

@@ -41,6 +41,7 @@ type loader struct {
 	settings settingsReader
 	ids      map[string]Problem // where each id was first given
 	cases    *caseTable
+	source   Source
 }
 
 func newLoader() *loader {
@@ -99,6 +100,7 @@ func (l *loader) parse(file string) {
 
 // document takes the one YAML document of a file.
 func (l *loader) document(file string, text []byte) {
+	l.source.keep(file, text)
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var first yaml.Node
 	switch err := d.Decode(&first); {
@@ -142,7 +144,7 @@ func (l *loader) refuseYAML(file string, err error) {
 // rules reads everything, settings and defaults of all files first, because the
 // rules of all files use them.
 func (l *loader) rules() (*Ruleset, error) {
-	set := &Ruleset{}
+	set := &Ruleset{source: l.source}
 	hasRules := false
 	for _, top := range l.tops {
 		l.settings.read(top)

@@ -178,7 +178,7 @@ func (r oracleRule) judge(c *oracleCounter, e oracleEvent) (int, bool) {
 		}
 		over = found > r.threshold
 	}
-	fire, next := c.edge.judge(over, inOrder, r.every)
+	fire, next := c.edge.judge(over, inOrder, r.every, false)
 	c.edge = next
 	return found, fire
 }

@@ -18,6 +18,7 @@ type Program struct {
 	longest int64 // the longest window, µs
 	folder  *Folder
 	hash    string
+	layout  []byte // see layoutOf
 }
 
 // rule is a Rule and where its counters stand.
@@ -35,13 +36,16 @@ type rule struct {
 // bundle is the rules whose counters share a record: they count for the same
 // subject and group.
 type bundle struct {
-	index   int
-	key     string   // the event field that is the subject; "" is the address
-	field   *Field   // the same; nil is the address
-	groupBy []string // what counts alone, besides the subject
-	reset   *rule    // set where the bundle is that of a grouped rule with reset_on_ban
-	lanes   []lane
-	extras  []*rule
+	index      int
+	key        string   // the event field that is the subject; "" is the address
+	field      *Field   // the same; nil is the address
+	groupBy    []string // what counts alone, besides the subject
+	byEndpoint bool     // groupBy has the endpoint
+	reset      *rule    // set where the bundle is that of a grouped rule with reset_on_ban
+	lanes      []lane
+	extras     []*rule // by bit
+	rules      []*rule // all of them
+	sets       []uint  // bits of the extras that have a set of values
 }
 
 // renewals is how many more events than it takes to fire are kept where a rule bans:
@@ -119,11 +123,13 @@ func Compile(set *Ruleset) (*Program, error) {
 	for _, r := range p.rules {
 		p.bundle(r)
 	}
+	p.layout = layoutOf(p)
 	p.folder = NewFolder(patterns, set.Settings.Templates)
 	sum := sha256.New()
 	for _, r := range set.Rules {
 		fmt.Fprintf(sum, "%s %s\n", r.ID, r.Version)
 	}
+	set.source.sum(sum)
 	p.hash = hex.EncodeToString(sum.Sum(nil)[:6])
 	return p, nil
 }
@@ -142,10 +148,11 @@ func (p *Program) bundle(r *rule) {
 	})
 	if i < 0 {
 		i = len(p.bundles)
-		p.bundles = append(p.bundles, &bundle{index: i, key: r.Key, field: r.KeyField, groupBy: r.GroupBy, reset: reset})
+		p.bundles = append(p.bundles, &bundle{index: i, key: r.Key, field: r.KeyField, groupBy: r.GroupBy, byEndpoint: slices.Contains(r.GroupBy, "endpoint"), reset: reset})
 	}
 	b := p.bundles[i]
 	r.bundle = b
+	b.rules = append(b.rules, r)
 	needed := 0
 	if lanes == 1 {
 		needed = r.needed()
@@ -154,6 +161,9 @@ func (p *Program) bundle(r *rule) {
 		r.bit = uint(lanesPerRecord + len(b.extras))
 		r.matching = r.bit
 		b.extras = append(b.extras, r)
+		if r.kind == &distinct {
+			b.sets = append(b.sets, r.bit)
+		}
 	} else {
 		r.bit = uint(len(b.lanes))
 		r.matching = r.bit + uint(lanes) - 1
@@ -180,7 +190,11 @@ func (p *Program) Identity() *schemas.Identity { return &p.set.Settings.Identity
 // MaxSkew is how far an event may be ahead of its record's timestamp, in µs.
 func (p *Program) MaxSkew() int64 { return p.set.Settings.MaxSkew }
 
-// Hash tells rule sets apart: of every rule's id and version.
+// Source is the text that the rules were read from; empty where they were not read.
+func (p *Program) Source() Source { return p.set.source }
+
+// Hash tells rule sets apart: of the text, and of what each rule decides by, which
+// another release may read out of the same text differently.
 func (p *Program) Hash() string { return p.hash }
 
 // Keys names the fields other than the address that rules take as their subject.

@@ -3,7 +3,7 @@ package detector
 // ratio fires when more than a share of the events it sees match, once it has seen
 // min_volume of them in the window. It is judged on every event it sees, in the
 // order of arrival: a late event is judged in the window that ends with it.
-var ratio = kind{lanes: 2, observe: observeRatio, banned: bannedLanes}
+var ratio = kind{lanes: 2, observe: observeRatio, half: halfRatio, banned: bannedLanes}
 
 func observeRatio(_ *Engine, o *occurrence, r *rule) finding {
 	log, base := o.log, o.base
@@ -36,7 +36,7 @@ func observeRatio(_ *Engine, o *occurrence, r *rule) finding {
 	if inOrder && inSeen == 1 {
 		state = armed // alone in its window: the rule starts anew, as for a subject never seen
 	}
-	fire, next := state.judge(over, inOrder, r.Every)
+	fire, next := state.judge(over, inOrder, r.Every, o.pardoned)
 	o.rec[seenAt] = makeCell(seen, seenFrom, next)
 	if matchAt >= 0 {
 		o.rec[matchAt] = makeCell(matching, matchFrom, armed)
@@ -51,6 +51,14 @@ func observeRatio(_ *Engine, o *occurrence, r *rule) finding {
 		found.from = oldest(log, o, r.bit, r.span, base)
 	}
 	return found
+}
+
+func halfRatio(_ *Engine, rec record, r *rule) bool {
+	seen, matching := laneCell(rec[rec.cell(r.bit)]), 0
+	if rec.has(r.matching) {
+		matching = laneCell(rec[rec.cell(r.matching)]).count()
+	}
+	return seen.edge() != armed || 2*int64(seen.count()) > r.MinVolume && r.Share.Over(2*int64(matching), int64(seen.count()))
 }
 
 // endingAt counts a lane's entries from lim to the entry at p, given its count over

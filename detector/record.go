@@ -5,7 +5,8 @@ import "math/bits"
 // A record is one block of an arena, in words:
 //
 //	0, 1   key
-//	2      present (32 bits: lanes 0-15, extras 16-31) | size class << 32 | bundle << 40
+//	2      present (32 bits: lanes 0-15, extras 16-31) | size class << 32 |
+//	       bundle << 40 | cycle << 56 (see copied)
 //	3      base: times of the log count from here, µs
 //	4      newest event time that touched the record, µs
 //	5      n, entries of the log
@@ -34,13 +35,21 @@ type record []uint64
 func (r record) key() key        { return key{r[0], r[1]} }
 func (r record) present() uint32 { return uint32(r[recPresent]) }
 func (r record) class() int      { return int(r[recPresent] >> 32 & 0xff) }
-func (r record) bundle() int     { return int(r[recPresent] >> 40) }
+func (r record) bundle() int     { return int(r[recPresent] >> 40 & 0xffff) }
+func (r record) cycle() uint8    { return uint8(r[recPresent] >> 56) }
 func (r record) base() int64     { return int64(r[recBase]) }
 func (r record) newest() int64   { return int64(r[recNewest]) }
 func (r record) n() int          { return int(r[recLen]) }
 
 // touch notes that an event of the time counts in the record.
-func (r record) touch(time int64) { r[recNewest] = uint64(max(r.newest(), time)) }
+func (r record) touch(time int64, cycle uint8) {
+	r[recNewest] = uint64(max(r.newest(), time))
+	r.setCycle(cycle)
+}
+
+func (r record) setCycle(cycle uint8) {
+	r[recPresent] = r[recPresent]&^(0xff<<56) | uint64(cycle)<<56
+}
 
 // cells says how many cells there are, logAt where the log begins.
 func (r record) cells() int { return bits.OnesCount32(r.present()) }
@@ -92,8 +101,12 @@ const (
 
 // judge says whether a rule fires on an event that finds it over (or not over)
 // its threshold, and the state after it. inOrder: the event is at or after the
-// rule's newest counted one; only such an event arms the edge again.
-func (e edge) judge(over, inOrder, every bool) (fire bool, next edge) {
+// rule's newest counted one; only such an event arms the edge again. pardoned: the
+// subject's ban was ended by hand, so that it takes a new crossing.
+func (e edge) judge(over, inOrder, every, pardoned bool) (fire bool, next edge) {
+	if e == pending && pardoned {
+		e = silent
+	}
 	if inOrder {
 		if e == pending || !over {
 			e = armed

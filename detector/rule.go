@@ -31,6 +31,8 @@ type Ruleset struct {
 	Settings Settings
 	Rules    []*Rule   // in file order, the files of a folder in name order
 	Warnings []Problem // accepted all the same
+
+	source Source // empty: not read from files
 }
 
 // Rule is one rule, its defaults filled in. Durations are in µs.

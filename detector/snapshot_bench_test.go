@@ -1,40 +1,57 @@
 package detector
 
 import (
-	"encoding/binary"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 )
 
-// BenchmarkSnapshotEstimate says what snapshots of the state are going to cost, before
-// there are any: the arena as it lies in memory is packed with zstd, unpacked, and its
-// records are put into tables anew. An op is the whole state once. What a snapshot
-// will hold, and in which form, is not decided; this is the right order of magnitude.
+// BenchmarkSnapshot says what snapshots cost: an op is the whole state once, in all its
+// shards.
 //
-//   - B/subject: state in memory, tables included, per active address
-//   - packed-B/subject, ratio: the same packed
-//   - ns/subject: packing; unpacking and inserting
-func BenchmarkSnapshotEstimate(b *testing.B) {
-	for _, bm := range []struct{ addresses, each int }{{200_000, 2}, {20_000, 20}, {20_000, 180}} {
-		e := NewEngine(mustLoad(b, sixRules), Options{Topic: "t", File: true})
+//   - copy: what stops the partition; longest-ms is its longest stop, that of a shard
+//   - changes: the same after one event in a hundred addresses
+//   - pack: encoding and zstd, beside the partition; packed-B/subject
+//   - restore: unpacking and putting into an engine
+func BenchmarkSnapshot(b *testing.B) {
+	for _, bm := range []struct{ addresses, each int }{{1_000_000, 2}, {20_000, 180}} {
+		program := mustLoad(b, sixRules)
+		e := NewEngine(program, Options{Topic: "t", File: true})
 		n := bm.addresses * bm.each // in an hour
 		events := benchEvents(1<<17, bm.addresses, int64(n/3600))
 		span := events[len(events)-1].Time - events[0].Time
-		for i := range n {
+		judge := func(i int) {
 			ev := &events[i%len(events)]
+			ev.ClientIP = client(i % bm.addresses)
 			e.Observe(ev, Record{Offset: int64(i)})
 			e.Take()
 			ev.Time += span
 		}
-		subjects := float64(e.Stats().Subjects)
-		var raw []byte
-		for _, chunk := range e.arena.chunks {
-			for _, word := range chunk {
-				raw = binary.LittleEndian.AppendUint64(raw, word)
-			}
+		for i := range n {
+			judge(i)
 		}
+		subjects := float64(e.Stats().Subjects)
+		name := fmt.Sprintf("addresses=%d,events=%d", bm.addresses, bm.each)
+		copies := make([]ShardCopy, e.Shards())
+		copyAll := func(b *testing.B, whole bool) {
+			var longest time.Duration
+			words := 0
+			for b.Loop() {
+				words = 0
+				for i := range copies {
+					began := time.Now()
+					e.Copy(i, int64(n), whole, &copies[i])
+					longest = max(longest, time.Since(began))
+					words += copies[i].Words()
+				}
+			}
+			b.ReportMetric(longest.Seconds()*1000, "longest-ms")
+			b.ReportMetric(float64(8*words)/subjects, "B/subject")
+			b.ReportMetric(float64(b.Elapsed())/float64(b.N)/subjects, "ns/subject")
+		}
+		b.Run("copy/"+name, func(b *testing.B) { copyAll(b, true) })
 		enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
 		if err != nil {
 			b.Fatal(err)
@@ -43,37 +60,45 @@ func BenchmarkSnapshotEstimate(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		packed := enc.EncodeAll(raw, nil)
-		name := fmt.Sprintf("addresses=%d,events=%d", bm.addresses, bm.each)
+		for i := range copies {
+			e.Copy(i, int64(n), true, &copies[i])
+		}
+		packed := make([][]byte, len(copies))
 		b.Run("pack/"+name, func(b *testing.B) {
-			out := make([]byte, 0, len(packed)+len(packed)/4)
-			b.SetBytes(int64(len(raw)))
+			var raw []byte
+			total := 0
 			for b.Loop() {
-				out = enc.EncodeAll(raw, out[:0])
+				total = 0
+				for i := range copies {
+					raw = copies[i].Append(raw[:0])
+					packed[i] = enc.EncodeAll(raw, packed[i][:0])
+					total += len(packed[i])
+				}
 			}
-			b.ReportMetric(float64(e.Stats().StateBytes)/subjects, "B/subject")
-			b.ReportMetric(float64(len(packed))/subjects, "packed-B/subject")
-			b.ReportMetric(float64(len(raw))/float64(len(packed)), "ratio")
+			b.ReportMetric(float64(total)/subjects, "packed-B/subject")
 			b.ReportMetric(float64(b.Elapsed())/float64(b.N)/subjects, "ns/subject")
 		})
 		b.Run("restore/"+name, func(b *testing.B) {
-			out := make([]byte, 0, len(raw))
-			b.SetBytes(int64(len(raw)))
+			var raw []byte
 			for b.Loop() {
-				if out, err = dec.DecodeAll(packed, out[:0]); err != nil {
-					b.Fatal(err)
-				}
-				tables, home := make([]table, len(e.shards)), newArena()
-				for i := range e.shards {
-					for _, slot := range e.shards[i].slots {
-						if r := ref(uint32(slot)); r != 0 {
-							k := record(e.arena.at(r)).key()
-							tables[i].insert(home, e.seed.hash(k), r)
-						}
+				to := NewEngine(program, Options{Topic: "t", File: true})
+				for _, p := range packed {
+					if raw, err = dec.DecodeAll(p, raw[:0]); err != nil {
+						b.Fatal(err)
 					}
+					if err := to.Restore(raw, nil); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if to.Begin(int64(n)); to.Stats().Subjects != e.Stats().Subjects {
+					b.Fatalf("%d subjects of %d", to.Stats().Subjects, e.Stats().Subjects)
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed())/float64(b.N)/subjects, "ns/subject")
 		})
+		for i := range bm.addresses / 100 {
+			judge(n + i)
+		}
+		b.Run("changes/"+name, func(b *testing.B) { copyAll(b, false) })
 	}
 }

@@ -28,8 +28,13 @@ func (e *Engine) keyed(field *Field, o *observed) (subject, bool) {
 	if !ok || len(v) == 0 {
 		return subject{}, false
 	}
-	e.hashBuf = append(append(append(e.hashBuf[:0], field.String()...), 0), v...)
-	return subject{key: e.digest(e.hashBuf), field: field}, true
+	return subject{key: e.fieldKey(field, v), field: field}, true
+}
+
+// fieldKey is the key of a subject that is the value of a field.
+func (e *Engine) fieldKey(field *Field, value []byte) key {
+	e.hashBuf = append(append(append(e.hashBuf[:0], field.String()...), 0), value...)
+	return e.digest(e.hashBuf)
 }
 
 // name gives a subject's scope and text.
@@ -47,31 +52,49 @@ func (e *Engine) name(s subject, o *observed) (schemas.Scope, string) {
 // subject's, or for a group a digest with the group and how often it was reset; t is the
 // event's time.
 func (e *Engine) locate(l *located, b *bundle, s key, hash uint64, ev *schemas.Event, ep *endpoint, t int64) {
-	l.shard = &e.shards[hash>>e.shift]
+	l.shard = e.shardAt(hash)
 	if len(b.groupBy) == 0 {
-		l.key, l.hash = s, hash^uint64(b.index)*0x9e3779b97f4a7c15
+		l.key, l.hash = s, b.hash(hash)
 		return
 	}
-	l.key = e.groupKey(b, s, ev, ep, t)
-	l.hash = e.seed.hash(l.key)
+	l.key = e.groupKey(b, s, hash, ev, ep.key, t)
+	l.hash = b.hash(e.seed.hash(l.key))
 }
 
-func (e *Engine) groupKey(b *bundle, s key, ev *schemas.Event, ep *endpoint, t int64) key {
-	buf := binary.LittleEndian.AppendUint32(e.hashBuf[:0], uint32(b.index))
-	buf = binary.LittleEndian.AppendUint64(buf, s[0])
+// hash makes the hash of a key that of a bundle's record with it.
+func (b *bundle) hash(of uint64) uint64 { return of ^ uint64(b.index)*0x9e3779b97f4a7c15 }
+
+// hashOf gives the hash under which a bundle's record of a key is in its table.
+func (e *Engine) hashOf(k key, bundle int) uint64 {
+	h := e.seed.hash(k)
+	if bundle == nameBundle {
+		return h ^ nameBundle
+	}
+	return e.program.bundles[bundle].hash(h)
+}
+
+// shardBits are the bits of a key, at its beginning, that can hold the index of a shard.
+const shardBits = 8
+
+// groupKey gives the key of a group's record. Its first byte is that of the subject's
+// hash, so that the key tells the shard.
+func (e *Engine) groupKey(b *bundle, s key, hash uint64, ev *schemas.Event, endpoint []byte, t int64) key {
+	buf := binary.LittleEndian.AppendUint64(e.hashBuf[:0], s[0])
 	buf = binary.LittleEndian.AppendUint64(buf, s[1])
 	if b.reset != nil {
-		buf = binary.LittleEndian.AppendUint32(buf, e.bans.generation(s, b.reset, e.remembered(t)))
+		buf = binary.LittleEndian.AppendUint32(buf, e.generation(s, b.reset, e.remembered(t)))
 	}
 	for _, field := range b.groupBy {
 		v := fieldText(ev, field)
 		if field == "endpoint" {
-			v = ep.key
+			v = endpoint
 		}
 		buf = append(binary.AppendUvarint(buf, uint64(len(v))), v...)
 	}
 	e.hashBuf = buf
-	return e.digest(buf)
+	k := e.digest(buf)
+	k[0] = k[0]<<shardBits>>shardBits | hash>>(64-shardBits)<<(64-shardBits)
+	return k
 }
 
 func (e *Engine) digest(b []byte) key {

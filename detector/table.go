@@ -1,13 +1,15 @@
 package detector
 
 import (
-	"math"
+	"cmp"
 	"math/bits"
 )
 
 // key names a record: the 16 bytes of an address (big endian), or 128 bits of a
 // keyed hash for what is not an address alone.
 type key [2]uint64
+
+func (k key) compare(o key) int { return cmp.Or(cmp.Compare(k[0], o[0]), cmp.Compare(k[1], o[1])) }
 
 // seed makes the hashes of keys unpredictable to whoever chooses the addresses.
 type seed [2]uint64
@@ -27,20 +29,6 @@ type table struct {
 	slots []uint64 // hash<<32 | ref; 0 is empty
 	block ref
 	used  int
-	hand  int   // where the next sweep goes on
-	least int64 // the oldest of the newest times of the records that the sweep has passed
-	floor int64 // no record's newest time is older
-	began int64 // the watermark at the beginning of the pass
-	whole bool  // the pass began at the first slot
-}
-
-// passed begins another pass of the sweep. What was added behind the hand is no
-// older than the watermark was then; now is the watermark.
-func (t *table) passed(now int64) {
-	if t.whole {
-		t.floor = min(t.least, t.began)
-	}
-	t.hand, t.least, t.began, t.whole = 0, math.MaxInt64, now, true
 }
 
 func (t *table) mask() int { return len(t.slots) - 1 }
@@ -107,7 +95,7 @@ func (t *table) place(s uint64) {
 func (t *table) grow(a *arena) {
 	old, block := t.slots, t.block
 	n := max(8, 2*len(old))
-	t.block, _ = a.alloc(n)
+	t.block = a.allocTable(n)
 	t.slots = a.at(t.block)[:n:n]
 	clear(t.slots)
 	for _, s := range old {
@@ -118,7 +106,6 @@ func (t *table) grow(a *arena) {
 	if len(old) > 0 {
 		a.recycle(block, len(old))
 	}
-	t.hand, t.whole = len(t.slots), false // a new pass
 }
 
 // ref gives the record in a slot, 0 if the slot is empty.

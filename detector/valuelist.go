@@ -177,6 +177,15 @@ func (w largeSet) unindex(p int) {
 	w.setSlot(gap, 0)
 }
 
+// outside says how many runs lie before the window.
+func (w largeSet) outside() int {
+	n := 0
+	for i := low(w[1]); i != 0 && i != low(w[2]); i = w.next(i) {
+		n++
+	}
+	return n
+}
+
 // runs appends the runs, by last occurrence.
 func (w largeSet) runs(dst []run) []run {
 	for i := low(w[1]); i != 0; i = w.next(i) {
@@ -188,6 +197,23 @@ func (w largeSet) runs(dst []run) []run {
 
 // build fills the set with runs ordered by last; lo is where the window begins.
 func (w largeSet) build(runs []run, capacity, class int, lo int64) {
+	w.fill(runs, capacity, class)
+	w.slide(lo)
+}
+
+// restore fills the set as it was: so many of the runs lie before the window.
+func (w largeSet) restore(runs []run, capacity, class, outside int) {
+	w.fill(runs, capacity, class)
+	for range outside {
+		i := low(w[2])
+		if !w.old(i) {
+			w.addCount(-1)
+		}
+		setLow(&w[2], w.next(i))
+	}
+}
+
+func (w largeSet) fill(runs []run, capacity, class int) {
 	clear(w[:largeWordsFor(capacity)])
 	w[0] = uint64(class)<<32 | setLarge
 	setHigh(&w[3], uint32(capacity))
@@ -201,5 +227,4 @@ func (w largeSet) build(runs []run, capacity, class int, lo int64) {
 			w.setSlot(w.find(v.hash), i)
 		}
 	}
-	w.slide(lo)
 }

@@ -110,6 +110,9 @@ func (a *arena) newSmallSet() setRef {
 // releaseSet gives a set's block back.
 func (a *arena) releaseSet(s setRef) { a.release(s.ref(), smallSet(a.at(s.ref())).class()) }
 
+// size gives how many runs a set holds.
+func (a *arena) size(s setRef) int { return int(uint32(a.at(s.ref())[0])) }
+
 // newestValue gives the newest occurrence in a set.
 func (a *arena) newestValue(s setRef) int64 {
 	w := smallSet(a.at(s.ref()))

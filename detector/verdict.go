@@ -14,9 +14,8 @@ import (
 func (e *Engine) verdict(f *firing, o *observed) schemas.Verdict {
 	r := f.rule
 	scope, name := e.name(f.who, o)
-	position := &schemas.Position{Topic: e.opts.Topic, Partition: e.opts.Partition, Offset: o.record.Offset}
 	v := schemas.Verdict{
-		RuleID: r.ID, RuleVersion: r.Version, RuleType: string(r.Type), Trigger: position,
+		RuleID: r.ID, RuleVersion: r.Version, RuleType: string(r.Type), Trigger: e.position(&o.record),
 		Scope: scope, Subject: name, Endpoint: o.endpoint.name,
 		Action: r.Action, ActionTaken: e.taken(r, f.who, o),
 		Count: int64(f.count), Threshold: r.threshold(), WindowS: float64(r.Window) / 1e6,
@@ -35,7 +34,7 @@ func (e *Engine) verdict(f *firing, o *observed) schemas.Verdict {
 	}
 	switch r.Action {
 	case schemas.ActionBan:
-		s := e.bans.subjects[f.who.key]
+		s := e.enforced(f.who.key)
 		if s == nil {
 			s = &enforcement{}
 		}

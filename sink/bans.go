@@ -120,6 +120,22 @@ func (b *Bans) Publish(ctx context.Context, updates []BanUpdate) error {
 	return b.settle(ctx, keys, writeChange)
 }
 
+// Enforce says all that a partition enforces at this moment, in place of what was
+// known of it, and returns when the topic holds it: written is only what differs, as
+// after a restart, when the topic has it already. It waits like Publish.
+func (b *Bans) Enforce(ctx context.Context, partition int32, bans []schemas.Ban) error {
+	select {
+	case <-b.ready:
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for topic %s to be read: %w", b.topic, ctx.Err())
+	}
+	if err := b.enter(ctx); err != nil {
+		return err
+	}
+	defer b.leave()
+	return b.settle(ctx, b.table.enforce(partition, bans), writeRepair)
+}
+
 // Forget gives up partitions that another process owns now. What they enforced
 // stands until it ends. It never waits: it may be called while partitions are revoked.
 func (b *Bans) Forget(partitions ...int32) {

@@ -306,3 +306,34 @@ func TestBanTopicCreatedAnew(t *testing.T) {
 		}
 	})
 }
+
+// TestEnforcingWritesOnlyWhatDiffers: after a restart the topic holds most of what a
+// partition enforces already.
+func TestEnforcingWritesOnlyWhatDiffers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeKafka(t)
+		if _, err := kadm.NewClient(f.connect(t)).CreateTopic(t.Context(), 1, 1, nil, bansTopic); err != nil {
+			t.Fatal(err)
+		}
+		kept, gone, missing := banFor("192.0.2.1", time.Hour, "a"), banFor("192.0.2.2", time.Hour, "a"), banFor("192.0.2.3", time.Hour, "a")
+		before := f.warden(t)
+		before.publish(t, 1, kept)
+		before.publish(t, 1, gone)
+		before.stop()
+
+		after := f.warden(t)
+		if err := after.Enforce(t.Context(), 1, []schemas.Ban{kept.Ban, missing.Ban}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(f.readAll(t, bansTopic)); n != 3 {
+			t.Errorf("the topic has %d records, want the two from before and what was missing", n)
+		}
+		// What this process knew of the partition is replaced.
+		if err := after.Enforce(t.Context(), 1, []schemas.Ban{kept.Ban}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(f.readAll(t, bansTopic)); n != 4 {
+			t.Errorf("the topic has %d records, want a tombstone of what is not enforced any more", n)
+		}
+	})
+}

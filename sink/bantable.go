@@ -94,6 +94,22 @@ func (t *banTable) change(partition int32, c schemas.BanChange) string {
 	return key
 }
 
+// enforce takes all that a partition of ours enforces, and gives the keys of it and of
+// what it was known to enforce.
+func (t *banTable) enforce(partition int32, bans []schemas.Ban) []string {
+	var keys []string
+	for key, e := range t.entries {
+		if _, ok := e.own[partition]; ok {
+			delete(e.own, partition)
+			keys = append(keys, key)
+		}
+	}
+	for _, ban := range bans {
+		keys = append(keys, t.change(partition, schemas.BanChange{Ban: ban}))
+	}
+	return keys
+}
+
 // forget gives up a partition: what it enforced stays on the topic until its end,
 // like the value of any other writer.
 func (t *banTable) forget(partition int32) {

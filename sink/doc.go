@@ -10,6 +10,8 @@
 //   - topics_config.go, topics.go: the topics, made where they are missing
 //   - producer.go, verdicts.go, deadletters.go: records, sent until they are acknowledged
 //   - bans.go, bantable.go, readbans.go: the ban topic, which has several writers
+//   - statepiece.go, state.go, readstate.go: the state topic, in pieces that are taken
+//     whole or not at all
 //
 // # To ClickHouse
 //

@@ -22,13 +22,31 @@ import (
 //
 // The client also says, at most every few seconds, when it loses a broker later.
 func Connect(ctx context.Context, c KafkaConfig, log *zap.Logger, more ...kgo.Opt) (*kgo.Client, error) {
+	return connect(ctx, c, log, kgo.NewClient, more)
+}
+
+// ConnectSession is Connect for a client that consumes in a group and produces in
+// transactions. The caller closes its client.
+func ConnectSession(ctx context.Context, c KafkaConfig, log *zap.Logger, more ...kgo.Opt) (*kgo.GroupTransactSession, error) {
+	var session *kgo.GroupTransactSession
+	_, err := connect(ctx, c, log, func(opts ...kgo.Opt) (*kgo.Client, error) {
+		var err error
+		if session, err = kgo.NewGroupTransactSession(opts...); err != nil {
+			return nil, err
+		}
+		return session.Client(), nil
+	}, more)
+	return session, err
+}
+
+func connect(ctx context.Context, c KafkaConfig, log *zap.Logger, client func(...kgo.Opt) (*kgo.Client, error), more []kgo.Opt) (*kgo.Client, error) {
 	opts, err := c.Opts()
 	if err != nil {
 		return nil, err
 	}
 	say := &unreachable{log: log}
 	opts = append(opts, kgo.WithHooks(say))
-	cl, err := kgo.NewClient(append(opts, more...)...)
+	cl, err := client(append(opts, more...)...)
 	if err != nil {
 		return nil, &PermanentError{Doing: "setting up the kafka client", Err: err}
 	}
@@ -79,6 +97,8 @@ func Refusal(doing string, err error) error {
 		do = "the user lacks a right: it needs read on the input, the group and the ban topic, and write on the topics that are written"
 	case errors.Is(err, kerr.FencedInstanceID):
 		do = "another process has joined with the same kafka.instance_id: each needs a name of its own"
+	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
+		do = "the user lacks a right: input.rekey needs write on transactional ids that begin with the group's name"
 	case errors.Is(err, kerr.UnsupportedVersion):
 		do = "the cluster is too old"
 	default:

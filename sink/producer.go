@@ -52,7 +52,7 @@ func (p *Producer) Send(ctx context.Context, recs []*kgo.Record) error {
 	}
 	start := time.Now()
 	for n := 0; ; n++ {
-		errs, err := p.once(ctx, recs)
+		errs, err := produceOnce(ctx, p.cl, recs)
 		if err != nil {
 			return fmt.Errorf("waiting for %d records to be acknowledged: %w", len(recs), err)
 		}
@@ -89,15 +89,15 @@ func (p *Producer) Send(ctx context.Context, recs []*kgo.Record) error {
 	}
 }
 
-// once sends each record one time and gives their errors, by index; the second
+// produceOnce sends each record one time and gives their errors, by index; the second
 // result is that of ctx, which does not wait for a broker that says nothing.
-func (p *Producer) once(ctx context.Context, recs []*kgo.Record) ([]error, error) {
+func produceOnce(ctx context.Context, cl *kgo.Client, recs []*kgo.Record) ([]error, error) {
 	errs := make([]error, len(recs))
 	done := make(chan struct{})
 	var left atomic.Int64
 	left.Store(int64(len(recs)))
 	for i, r := range recs {
-		p.cl.Produce(ctx, r, func(_ *kgo.Record, err error) {
+		cl.Produce(ctx, r, func(_ *kgo.Record, err error) {
 			errs[i] = err
 			if left.Add(-1) == 0 {
 				close(done)

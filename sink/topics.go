@@ -28,10 +28,14 @@ func topicSettings(t Topics) map[string]map[string]*string {
 		// its start: an hour of changes is the most it should read in vain.
 		t.Bans: compact("segment.ms", millis(time.Hour)),
 		t.DLQ:  settings("cleanup.policy", "delete"),
-		// A restore reads the whole partition: small segments keep it short.
-		t.State:         compact("segment.bytes", "16777216", "segment.ms", millis(10*time.Minute)),
+		// Everything is written anew each minute. The active segment is not compacted:
+		// small segments, and an eager cleaner, keep the topic little more than that.
+		t.State: compact("segment.bytes", "16777216", "segment.ms", millis(10*time.Minute),
+			"min.cleanable.dirty.ratio", "0.1", "max.compaction.lag.ms", millis(10*time.Minute)),
 		t.Control:       compact(),
 		t.EndpointStats: settings("cleanup.policy", "delete", "retention.ms", millis(24*time.Hour)),
+		// A copy is a little larger than its record, whatever input.max_record_bytes is.
+		t.Events: settings("cleanup.policy", "delete", "max.message.bytes", fmt.Sprint(65<<20)),
 	}
 }
 
@@ -46,13 +50,17 @@ func settings(pairs ...string) map[string]*string {
 func millis(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
 
 // EnsureTopics makes every topic exist, with the settings it needs, where
-// c.CreateTopics allows that; else it checks that those in need do. The state topic
-// has as many partitions as the input, so that their numbers agree. Several
-// processes may call it at once. A topic that exists is not touched, but a ban
-// topic that is not compacted is warned about.
+// c.CreateTopics allows that; else it checks that those in need do. The topic of
+// events keyed anew is made only where it is in need. It has as many partitions as
+// the logs, and the state topic as many as detect's input, so that their numbers
+// agree. Several processes may call it at once. A topic that exists is not touched,
+// but a ban topic that is not compacted is warned about.
 func EnsureTopics(ctx context.Context, cl *kgo.Client, c KafkaConfig, t Topics, log *zap.Logger, need ...string) error {
 	adm := kadm.NewClient(cl)
 	wanted := topicSettings(t)
+	if !slices.Contains(need, t.Events) {
+		delete(wanted, t.Events)
+	}
 	for n := 0; ; n++ {
 		missing, err := ensureOnce(ctx, adm, c, t, wanted, log)
 		missing = slices.DeleteFunc(missing, func(name string) bool { return !slices.Contains(need, name) })
@@ -108,8 +116,11 @@ func ensureOnce(ctx context.Context, adm *kadm.Client, c KafkaConfig, t Topics, 
 	}
 	for _, name := range missing {
 		count := c.Partitions
-		if input, ok := partitions[t.Logs]; ok && name == t.State {
-			count = input
+		switch logs, events := partitions[t.Logs], partitions[t.Events]; {
+		case name == t.State && events > 0:
+			count = events
+		case (name == t.State || name == t.Events) && logs > 0:
+			count = logs
 		}
 		r, err := adm.CreateTopic(ctx, count, c.Replication, wanted[name], name)
 		if errors.Is(err, kerr.TopicAlreadyExists) {

@@ -71,7 +71,7 @@ func TestRealLogsThroughKafkaIntoClickHouse(t *testing.T) {
 			if len(stored) == 0 {
 				t.Error("no verdicts: nothing is compared")
 			}
-			if diff := cmp.Diff(sorted(replayed(t, lines, c.preset)), sorted(stored)); diff != "" {
+			if diff := cmp.Diff(sorted(replayed(t, endToEndRules, lines, c.preset)), sorted(stored)); diff != "" {
 				t.Errorf("verdicts of replay (-) and of run (+) differ:\n%s", diff)
 			}
 		})
@@ -84,12 +84,12 @@ func sorted(lines []string) []string {
 }
 
 // replayed gives the verdicts of replay as the query of the test writes them.
-func replayed(t *testing.T, lines [][]byte, preset string) []string {
+func replayed(t *testing.T, text string, lines [][]byte, preset string) []string {
 	t.Helper()
 	dir := t.TempDir()
 	rules, log := filepath.Join(dir, "rules.yaml"), filepath.Join(dir, "log")
-	for file, text := range map[string][]byte{rules: []byte(endToEndRules), log: bytes.Join(lines, []byte("\n"))} {
-		if err := os.WriteFile(file, text, 0o600); err != nil {
+	for file, content := range map[string][]byte{rules: []byte(text), log: bytes.Join(lines, []byte("\n"))} {
+		if err := os.WriteFile(file, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

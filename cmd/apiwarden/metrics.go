@@ -11,9 +11,10 @@ import (
 type metricSets struct {
 	consumer *consumer.Metrics
 	sink     *sink.Metrics
+	reload   *reloadMetrics
 }
 
 // registerMetrics makes all metrics of ours.
 func registerMetrics(reg prometheus.Registerer) metricSets {
-	return metricSets{consumer: consumer.NewMetrics(reg), sink: sink.NewMetrics(reg)}
+	return metricSets{consumer: consumer.NewMetrics(reg), sink: sink.NewMetrics(reg), reload: newReloadMetrics(reg)}
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -27,7 +25,10 @@ type process struct {
 	registry *prometheus.Registry
 	http     *api.Server
 	detect   *consumer.Detect // nil: not this process
+	rekey    *consumer.Rekey  // in front of detect; nil: not this process
 	store    *consumer.Store  // nil: not this process
+	metrics  *reloadMetrics
+	reload   *reloader // nil: rules stay as they are
 }
 
 // newProcess wires the parts of r. It starts nothing.
@@ -44,11 +45,17 @@ func newProcess(cfg Config, r role, program *detector.Program, log *zap.Logger) 
 			return nil, refuseAll(err)
 		}
 	}
+	if r.detects && cfg.Input.Rekey {
+		if p.rekey, err = consumer.NewRekey(cfg.consumer(), deps); err != nil {
+			return nil, refuseAll(err)
+		}
+	}
 	if r.stores {
 		if p.store, err = consumer.NewStore(cfg.consumer(), cfg.ClickHouse, deps); err != nil {
 			return nil, refuseAll(err)
 		}
 	}
+	p.metrics = metrics.reload
 	if p.http, err = api.New(cfg.HTTP, registry, p.ready, log); err != nil {
 		return nil, refuseAll(err)
 	}
@@ -62,12 +69,41 @@ func (p *process) ready() (bool, string) {
 			return false, why
 		}
 	}
+	if p.rekey != nil {
+		if ok, why := p.rekey.Ready(); !ok {
+			return false, why
+		}
+	}
 	if p.store != nil {
 		if ok, why := p.store.Ready(); !ok {
 			return false, why
 		}
 	}
+	if p.reload != nil {
+		return true, p.reload.refusedWhy()
+	}
 	return true, ""
+}
+
+// watchRules has the rules adopted that change on disk while the process runs.
+func (p *process) watchRules() {
+	p.reload = &reloader{path: p.cfg.Rules, adopt: p.adopt, log: p.log.Named("rules"), metrics: p.metrics, hash: p.program.Hash()}
+}
+
+// adopt has every part work by other rules from now on, or none where one refuses them.
+func (p *process) adopt(program *detector.Program) error {
+	if p.detect != nil {
+		if err := p.detect.Adopt(program); err != nil {
+			return err
+		}
+	}
+	if p.rekey != nil {
+		p.rekey.Adopt(program)
+	}
+	if p.store != nil {
+		p.store.Adopt(program)
+	}
+	return nil
 }
 
 // run listens where the configuration says and does runOn.
@@ -84,10 +120,6 @@ func (p *process) run(ctx context.Context) error {
 // listener, which it closes, until the last part has stopped.
 func (p *process) runOn(ctx context.Context, listener net.Listener) error {
 	p.announce(listener.Addr())
-	// SIGHUP asks services to read their rules again. This one does not yet, and must
-	// not end without committing because it was asked.
-	signal.Ignore(syscall.SIGHUP)
-
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	var server errgroup.Group
 	working, cancel := context.WithCancel(ctx)
@@ -101,10 +133,16 @@ func (p *process) runOn(ctx context.Context, listener net.Listener) error {
 		keepHeadroom(serving)
 		return nil
 	})
+	if p.reload != nil {
+		server.Go(func() error { return p.reload.run(serving) })
+	}
 
 	parts, partsCtx := errgroup.WithContext(working)
 	if p.detect != nil {
 		parts.Go(func() error { return p.detect.Run(partsCtx) })
+	}
+	if p.rekey != nil {
+		parts.Go(func() error { return p.rekey.Run(partsCtx) })
 	}
 	if p.store != nil {
 		parts.Go(func() error { return p.store.Run(partsCtx) })
@@ -126,6 +164,9 @@ func (p *process) announce(listen net.Addr) {
 	groups := []string{}
 	if p.detect != nil {
 		groups = append(groups, p.cfg.Kafka.Group)
+	}
+	if p.rekey != nil {
+		groups = append(groups, p.rekey.Group())
 	}
 	if p.store != nil {
 		groups = append(groups, p.store.Group())

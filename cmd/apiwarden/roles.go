@@ -114,6 +114,7 @@ func runRole(cmd *cobra.Command, g *globals, r role, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	p.watchRules()
 	return withinTimeout(cmd.Context(), time.Duration(cfg.ShutdownTimeout), p.run)
 }
 

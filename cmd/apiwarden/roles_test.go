@@ -199,7 +199,7 @@ func TestRoleRefusals(t *testing.T) {
 	}
 	keyed := writeFile(t, "keyed.yaml", "version: 1\nrules:\n  - {id: x, type: usage, threshold: 1, window: 1m, key: user_id}\n")
 	status, stderr = ends(t, []string{"APIWARDEN_RULES=" + keyed}, "detect", "--http", "127.0.0.1:0")
-	if status != statusRefused || !strings.Contains(stderr, "rekey") {
+	if status != statusRefused || !strings.Contains(stderr, "input.rekey: true") {
 		t.Errorf("rules with a key: status %d, %q", status, stderr)
 	}
 }

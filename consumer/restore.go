@@ -1,0 +1,495 @@
+package consumer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/apiwarden/apiwarden/detector"
+	"github.com/apiwarden/apiwarden/sink"
+)
+
+// arrivals hands partitions over, from the client's goroutine that restores them to
+// the loop that judges them.
+type arrivals struct {
+	mu       sync.Mutex
+	ready    map[topicPartition]*partition
+	awaited  map[topicPartition]bool // assigned, and not handed over yet
+	failed   error                   // waiting does not help
+	programs map[string]*detector.Program
+}
+
+// onOffsets restores the partitions that are added to the assignment and says from
+// where on they are read. The client calls it once it knows what the group has
+// committed, and reads nothing of them before it returns; meanwhile the loop goes on
+// with the others. ctx ends when the group wants them back; the client asks again,
+// then, for those that are still ours.
+func (s *session) onOffsets(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	var seldom sink.Seldom
+	for n := 0; ; n++ {
+		restored, err := s.restoreAll(ctx, offsets)
+		if err == nil {
+			return s.hand(ctx, offsets, restored)
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if sink.IsPermanent(err) {
+			s.arrivals.mu.Lock()
+			s.arrivals.failed = err
+			s.arrivals.mu.Unlock()
+			s.wake.ring()
+			return nil, err
+		}
+		if seldom.Due() {
+			s.log.Warn("counts cannot be restored yet, trying again", zap.Error(err))
+		}
+		select {
+		case <-time.After(min(time.Duration(n+1)*100*time.Millisecond, 3*time.Second)):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// hand gives restored partitions to the loop.
+func (s *session) hand(ctx context.Context, offsets map[string]map[int32]kgo.Offset, restored map[topicPartition]*partition) (map[string]map[int32]kgo.Offset, error) {
+	s.arrivals.mu.Lock()
+	defer s.arrivals.mu.Unlock()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	for tp, p := range restored {
+		s.arrivals.ready[tp] = p
+		if was := offsets[tp.topic][tp.partition]; was.EpochOffset().Offset != p.next || was == s.unset {
+			offsets[tp.topic][tp.partition] = kgo.NewOffset().At(p.next)
+		}
+	}
+	s.wake.ring()
+	return offsets, nil
+}
+
+// gained is a partition of which everything is known that restoring it takes.
+type gained struct {
+	tp         topicPartition
+	committed  int64 // -1: nothing
+	resolved   int64 // where kafka.start has us begin
+	start, end int64 // of the log
+	topicID    [16]byte
+}
+
+// restoreAll restores partitions, side by side.
+func (s *session) restoreAll(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[topicPartition]*partition, error) {
+	out := make(map[topicPartition]*partition)
+	for topic, partitions := range offsets {
+		logs, err := s.logsOf(ctx, topic, partitions)
+		if err != nil {
+			return nil, err
+		}
+		stored, err := s.readState(ctx, topic, slices.Sorted(maps.Keys(partitions)))
+		if err != nil {
+			return nil, err
+		}
+		var mu sync.Mutex
+		var work errgroup.Group
+		work.SetLimit(runtime.GOMAXPROCS(0))
+		for n := range partitions {
+			work.Go(func() error {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				g := logs[n]
+				p, err := s.restore(&g, stored[n])
+				if err != nil {
+					return fmt.Errorf("restoring %s/%d: %w", topic, n, err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				out[g.tp] = p
+				return nil
+			})
+		}
+		if err := work.Wait(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// readState reads what is remembered of partitions, and sees to it that there is room
+// for what will be.
+func (s *session) readState(ctx context.Context, topic string, partitions []int32) (map[int32]*sink.StoredState, error) {
+	total := int(s.inputs.Load())
+	if err := sink.EnsureStatePartitions(ctx, s.stateClient, s.cfg.Kafka, s.cfg.Topics.State, total); err != nil {
+		return nil, err
+	}
+	cl, err := sink.Connect(ctx, s.cfg.Kafka, s.log, append(sink.StateReadOpts(), s.deps.Kafka...)...)
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	return sink.ReadState(ctx, cl, s.cfg.Topics.State, s.cfg.Kafka.Group, topic, partitions)
+}
+
+// logsOf asks what there is of the partitions of a topic, and where those begin that
+// the group has no offset of.
+func (s *session) logsOf(ctx context.Context, topic string, partitions map[int32]kgo.Offset) (map[int32]gained, error) {
+	adm := kadm.NewClient(s.stateClient) // the group's client calls us before we have it
+	about, err := adm.ListTopics(ctx, topic)
+	if err == nil {
+		err = about.Error()
+	}
+	if err != nil {
+		return nil, refusalOr("looking at topic "+topic, err)
+	}
+	known := len(about[topic].Partitions)
+	for n := range partitions {
+		known = max(known, int(n)+1) // what was asked lately is not asked again
+	}
+	s.inputs.Store(int64(known))
+	list := func(ask func() (kadm.ListedOffsets, error)) (kadm.ListedOffsets, error) {
+		listed, err := ask()
+		if err == nil {
+			err = listed.Error()
+		}
+		if err != nil {
+			return nil, refusalOr("looking for offsets of topic "+topic, err)
+		}
+		return listed, nil
+	}
+	starts, err := list(func() (kadm.ListedOffsets, error) { return adm.ListStartOffsets(ctx, topic) })
+	if err != nil {
+		return nil, err
+	}
+	// Read-committed, as we read: what lies behind an open transaction is not there yet.
+	ends, err := list(func() (kadm.ListedOffsets, error) { return adm.ListCommittedOffsets(ctx, topic) })
+	if err != nil {
+		return nil, err
+	}
+	recent, err := list(func() (kadm.ListedOffsets, error) {
+		return adm.ListOffsetsAfterMilli(ctx, time.Now().Add(-resetBack).UnixMilli(), topic)
+	})
+	if err != nil {
+		return nil, err
+	}
+	begin := starts
+	switch milli := s.unset.EpochOffset().Offset; {
+	case s.unset == kgo.NewOffset().AtEnd():
+		begin = ends
+	case s.unset != kgo.NewOffset().AtStart():
+		if begin, err = list(func() (kadm.ListedOffsets, error) { return adm.ListOffsetsAfterMilli(ctx, milli, topic) }); err != nil {
+			return nil, err
+		}
+	}
+	at := func(listed kadm.ListedOffsets, n int32) int64 {
+		o, _ := listed.Lookup(topic, n)
+		return o.Offset
+	}
+	out := make(map[int32]gained)
+	for n, offset := range partitions {
+		g := gained{
+			tp: topicPartition{topic, n}, committed: -1, topicID: about[topic].ID,
+			start: at(starts, n), end: at(ends, n), resolved: at(begin, n),
+		}
+		if offset != s.unset {
+			g.committed = offset.EpochOffset().Offset
+		}
+		if g.committed > g.end {
+			s.log.Error("the group has committed more than the log holds: it was cut off, or made anew; reading on from a minute ago",
+				zap.String("topic", topic), zap.Int32("partition", n), zap.Int64("committed", g.committed), zap.Int64("end", g.end))
+			s.deps.Metrics.DataLoss.Inc()
+			g.committed, g.resolved = -1, min(at(recent, n), g.end)
+		}
+		out[n] = g
+	}
+	return out, nil
+}
+
+// restore brings back what is stored of a partition, as far as it can be used.
+func (s *session) restore(g *gained, stored *sink.StoredState) (*partition, error) {
+	began := time.Now()
+	log := s.log.With(zap.String("topic", g.tp.topic), zap.Int32("partition", g.tp.partition))
+	for _, err := range stored.Unreadable {
+		log.Warn("a record of the state topic cannot be used", zap.Error(err))
+	}
+	p := &partition{tp: g.tp, committed: g.committed, start: g.start, end: g.end, topicID: g.topicID}
+	p.kept.first = -1
+	j := s.findJournal(g, stored, p, log)
+	if j == nil {
+		p.next = max(g.resolved, g.start)
+		if g.committed >= 0 {
+			p.next = max(g.committed, g.start)
+			log.Info("nothing is stored of the partition: its counts start empty", zap.Int64("offset", p.next))
+		}
+		p.committed = p.next
+		p.replay = &replay{muted: p.next, end: p.next, began: began, log: log}
+		return p, nil
+	}
+	p.journal = j
+	chosen, from, newest := s.choose(g, stored, j, log)
+	p.rotation = newRotation(j.Shards, time.Duration(s.cfg.State.Interval), p.kept.first, began)
+	for shard, c := range chosen {
+		p.rotation.found(shard, c.whole, c.changes, stored.Pieces)
+	}
+	if p.committed < 0 {
+		p.committed = newest
+	}
+	p.next = from
+	if from < g.start {
+		lost := g.start - from
+		log.Error("the log begins after what the snapshots contain: records were deleted before they were counted, counts may be too low",
+			zap.Int64("needed_from", from), zap.Int64("log_start", g.start), zap.Int64("records", lost))
+		s.deps.Metrics.RestoreLost.Add(float64(lost))
+		p.next = g.start
+	}
+	p.replay = &replay{muted: max(p.committed, newest), began: began, log: log}
+	p.replay.end = max(p.replay.muted, j.last().Offset, p.next)
+	if err := s.rewind(p, chosen); err != nil {
+		return nil, err
+	}
+	log.Info("counts restored from snapshots, reading on from there", zap.Int("shards", len(chosen)), zap.Int64("from", p.next),
+		zap.Int64("committed", g.committed), zap.Int64("records", min(p.replay.end, g.end)-p.next), zap.Duration("took", time.Since(began)))
+	return p, nil
+}
+
+// newEngine makes the engine of a partition, with nothing counted.
+func newEngine(tp topicPartition, j *journal, rules *detector.Program, b bound) *detector.Engine {
+	return detector.NewEngine(rules, detector.Options{
+		Topic: tp.topic, Partition: tp.partition, Shards: j.Shards, Seed: j.Seed, MaxBytes: b.Bytes, MaxEndpoints: b.Endpoints,
+	})
+}
+
+// rewind makes the engine as it stood at p.next, and the steps from there on.
+func (s *session) rewind(p *partition, chosen map[int]*chosenShard) error {
+	j := p.journal
+	n := max(1, j.upTo(p.next))
+	hash, b := j.inForce(n)
+	var err error
+	if p.rules, err = s.rulesOf(j, hash, p.replay.log); err != nil {
+		return err
+	}
+	for _, e := range j.Entries[n:] {
+		st := step{entry: e}
+		if e.Rules != "" {
+			if st.rules, err = s.rulesOf(j, e.Rules, p.replay.log); err != nil {
+				return err
+			}
+		}
+		p.replay.steps = append(p.replay.steps, st)
+	}
+	p.engine = newEngine(p.tp, j, p.rules.program, b)
+	for shard, c := range chosen {
+		if err := p.engine.Restore(c.wholeCopy, c.changesCopy); err != nil {
+			s.deps.Metrics.SnapshotsUnusable.Inc()
+			p.replay.log.Error("a snapshot that was chosen cannot be restored: counts of its shard start empty and may be too low", zap.Int("shard", shard), zap.Error(err))
+		}
+	}
+	p.engine.Begin(p.next)
+	for _, e := range j.Entries[:n] {
+		if e.Kind == entryControl {
+			p.engine.Control(e.Offset, e.Control.control())
+		}
+	}
+	return nil
+}
+
+// refusalOr gives err as a permanent one where asking again is pointless.
+func refusalOr(doing string, err error) error {
+	if perm := sink.Refusal(doing, err); perm != nil {
+		return perm
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// findJournal gives the newest journal that can be used, and notes in p where it
+// stands; nil: there is none.
+func (s *session) findJournal(g *gained, stored *sink.StoredState, p *partition, log *zap.Logger) *journal {
+	var best *journal
+	for _, piece := range stored.Pieces {
+		if piece.Shard != sink.JournalShard || piece.Slot >= journalSlots {
+			continue
+		}
+		p.kept.parts[piece.Slot] = piece.Parts
+		data, err := piece.Unpack(nil)
+		var j *journal
+		if err == nil {
+			j, err = decodeJournal(data)
+		}
+		if err != nil {
+			log.Error("a journal of the state topic cannot be read", zap.Int("slot", piece.Slot), zap.Error(err))
+			continue
+		}
+		if otherLog(piece, g) || j.begin() > g.end {
+			log.Warn("what is stored of the partition is of another log with the same name: it is not used", zap.Int("slot", piece.Slot))
+			continue
+		}
+		if best == nil || j.newer(best) {
+			best, p.kept.first = j, piece.First
+		}
+	}
+	return best
+}
+
+// otherLog: a topic was deleted, and made anew under the same name.
+func otherLog(piece *sink.StoredPiece, g *gained) bool {
+	none := [16]byte{}
+	return piece.Log != none && g.topicID != none && piece.Log != g.topicID
+}
+
+// chosenShard is what a shard is restored from.
+type chosenShard struct {
+	whole, changes         *sink.StoredPiece
+	wholeCopy, changesCopy []byte
+	next                   int64 // the first offset that it does not contain
+}
+
+// choose gives for each shard the newest snapshot that can be used, from where the log
+// has to be read, and the largest offset that a snapshot reaches.
+func (s *session) choose(g *gained, stored *sink.StoredState, j *journal, log *zap.Logger) (chosen map[int]*chosenShard, from, newest int64) {
+	var mu sync.Mutex
+	chosen = make(map[int]*chosenShard)
+	var work errgroup.Group
+	work.SetLimit(runtime.GOMAXPROCS(0))
+	for shard := range j.Shards {
+		pieces := piecesOf(stored, shard)
+		work.Go(func() error {
+			c := s.chooseShard(g, pieces, j, log.With(zap.Int("shard", shard)))
+			mu.Lock()
+			defer mu.Unlock()
+			if c != nil {
+				chosen[shard] = c
+			}
+			return nil
+		})
+	}
+	_ = work.Wait() // nothing fails
+	from = 1<<63 - 1
+	var missing []int
+	for shard := range j.Shards {
+		c := chosen[shard]
+		if c == nil {
+			from = min(from, j.begin())
+			missing = append(missing, shard)
+			continue
+		}
+		from, newest = min(from, c.next), max(newest, c.next)
+	}
+	if len(missing) > 0 {
+		log.Warn("shards have no snapshot that can be used: their counts are made anew of the log, as far as it reaches",
+			zap.Ints("shards", missing), zap.Int64("from", j.begin()))
+	}
+	return chosen, max(from, j.begin()), max(newest, j.begin())
+}
+
+func piecesOf(stored *sink.StoredState, shard int) []*sink.StoredPiece {
+	var of []*sink.StoredPiece
+	for _, piece := range stored.Pieces {
+		if piece.Shard == shard && piece.Slot < 2*wholeSlots {
+			of = append(of, piece)
+		}
+	}
+	// The newest first.
+	slices.SortFunc(of, func(a, b *sink.StoredPiece) int { return cmp.Compare(b.Next, a.Next) })
+	return of
+}
+
+// chooseShard gives the newest whole copy that can be used, with the newest changes to
+// it; nil: there is none.
+func (s *session) chooseShard(g *gained, pieces []*sink.StoredPiece, j *journal, log *zap.Logger) *chosenShard {
+	usable := func(piece *sink.StoredPiece) (data []byte, next int64) {
+		if otherLog(piece, g) || piece.Next > g.end {
+			log.Warn("a snapshot is of another log, or of one that went on further: it is not used", zap.Int64("offset", piece.Next), zap.Int64("end", g.end))
+			return nil, 0
+		}
+		if !j.contains(piece.Entry, piece.Next) {
+			log.Warn("a snapshot does not agree with the journal: it is not used", zap.Int64("offset", piece.Next))
+			return nil, 0
+		}
+		data, err := piece.Unpack(nil)
+		var h detector.SnapshotHeader
+		if err == nil {
+			h, err = detector.ReadSnapshotHeader(data)
+		}
+		if err == nil && (h.Shard != piece.Shard || h.Shards != j.Shards || h.Seed != j.Seed) {
+			err = fmt.Errorf("it is of shard %d of %d, or has another seed", h.Shard, h.Shards)
+		}
+		if err != nil {
+			s.deps.Metrics.SnapshotsUnusable.Inc()
+			log.Error("a snapshot cannot be used", zap.Int64("offset", piece.Next), zap.Bool("other_version", errors.Is(err, detector.ErrSnapshotVersion)), zap.Error(err))
+			return nil, 0
+		}
+		return data, h.Next
+	}
+	// A whole copy with changes to it may be newer than one that was written later.
+	best := func(whole *sink.StoredPiece) int64 {
+		for _, c := range pieces {
+			if c.Base == whole.ID {
+				return c.Next
+			}
+		}
+		return whole.Next
+	}
+	wholes := slices.DeleteFunc(slices.Clone(pieces), func(p *sink.StoredPiece) bool { return p.Base != 0 })
+	slices.SortStableFunc(wholes, func(a, b *sink.StoredPiece) int { return cmp.Compare(best(b), best(a)) })
+	for _, whole := range wholes {
+		c := &chosenShard{whole: whole}
+		if c.wholeCopy, c.next = usable(whole); c.wholeCopy == nil {
+			continue
+		}
+		for _, changes := range pieces {
+			if changes.Base != whole.ID {
+				continue
+			}
+			if data, next := usable(changes); data != nil {
+				c.changes, c.changesCopy, c.next = changes, data, next
+				break
+			}
+		}
+		return c
+	}
+	return nil
+}
+
+// rulesOf gives the rules that a journal names, compiled from its text, with a decoder
+// of the partition's own.
+func (s *session) rulesOf(j *journal, hash string, log *zap.Logger) (*ruleset, error) {
+	p, current := s.arrivals.program(hash), s.detect.rules.Load()
+	if hash == current.Hash() {
+		p = current
+	}
+	if p == nil {
+		var err error
+		switch p, err = detector.LoadSource(j.Rules[hash]); {
+		case err != nil:
+			log.Error("rules of the journal cannot be loaded: what they judged is read again with the present ones", zap.String("rules_hash", hash), zap.Error(err))
+			p = current
+		case p.Hash() != hash:
+			log.Warn("rules of the journal decide otherwise in this release: counts of rules that changed start empty", zap.String("rules_hash", hash))
+		}
+		s.arrivals.keep(hash, p)
+	}
+	return newRuleset(p, s.cfg.Input.decoderOptions())
+}
+
+// program gives rules that were compiled before, nil if there are none of the hash.
+func (a *arrivals) program(hash string) *detector.Program {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.programs[hash]
+}
+
+func (a *arrivals) keep(hash string, p *detector.Program) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.programs[hash] = p
+}
