@@ -20,14 +20,16 @@
 // behind them. Detect reads the copies, of committed transactions alone, and takes
 // position and time of each event's own record from their headers (source.go).
 //
-// Store (store.go, storing.go) takes what detect accepts, every verdict and every change
-// by hand to ClickHouse, in a group of its own: rows in hand are inserted, then marked. While
-// ClickHouse is away it keeps what it has, polls no more, and lets the group
-// rebalance when that wants to.
+// Store (store.go, storing.go) takes what detect accepts, every verdict and every
+// change by hand to ClickHouse, in a group of its own: a batch of rows (rowbatch.go) is inserted and then
+// marked (shipment.go), while the next one is being taken. While ClickHouse is away or
+// refuses, it keeps those two, polls no more, and lets the group rebalance when that
+// wants to; afterwards it tells how fast it catches up (pace.go).
 //
 // Records that cannot be used are dead-lettered by detect alone, with their reason;
-// store skips them. The lag (lag.go) comes from the fetches themselves and is
-// computed when it is asked for, so that it rises while the loop waits.
+// store skips them, and dead-letters only rows that ClickHouse refuses for ever. The lag
+// (lag.go) comes from the fetches themselves and is computed when it is asked for, so that
+// it rises while the loop waits.
 //
 // # State
 //

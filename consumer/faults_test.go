@@ -95,7 +95,7 @@ func TestFaultsThatPass(t *testing.T) {
 			}
 		},
 		"the coordinator is lost": func(s *site) {
-			s.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.NotCoordinator, Count: 3})
+			s.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat, kmsg.ConsumerGroupHeartbeat}, Err: kerr.NotCoordinator, Count: 3})
 			s.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Err: kerr.CoordinatorNotAvailable, Count: 3})
 		},
 		"connections are dropped": func(s *site) {
@@ -112,7 +112,7 @@ func TestFaultsThatPass(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			atSite(t, func(t *testing.T, s *site) {
+			eachProtocol(t, func(t *testing.T, s *site) {
 				d := s.detect(t, everyEvent)
 				s.hits(t, 50)
 				time.Sleep(time.Second)
@@ -147,10 +147,11 @@ func (s *site) wantAll(t *testing.T, n int) {
 }
 
 func TestLostMembershipCommitsNothingAndGoesOn(t *testing.T) {
-	atSite(t, func(t *testing.T, s *site) {
+	eachProtocol(t, func(t *testing.T, s *site) {
 		s.detect(t, everyEvent)
 		for range 3 {
 			s.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.UnknownMemberID})
+			s.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ConsumerGroupHeartbeat}, Err: kerr.FencedMemberEpoch})
 			for range 10 {
 				s.hits(t, 10)
 				time.Sleep(time.Second)
@@ -165,7 +166,7 @@ func TestLostMembershipCommitsNothingAndGoesOn(t *testing.T) {
 }
 
 func TestMembersComeAndGo(t *testing.T) {
-	atSite(t, func(t *testing.T, s *site) {
+	eachProtocol(t, func(t *testing.T, s *site) {
 		var producing sync.WaitGroup
 		const rounds = 120
 		producing.Go(func() {

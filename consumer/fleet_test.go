@@ -102,11 +102,12 @@ func (f *fleet) start(t *testing.T, name string) {
 		// keeps the bubble's clock from moving on, and with it the join from ending.
 		kgo.AutoCommitInterval(24 * time.Hour),
 	}
+	cfg := f.cfg
 	if f.static {
-		opts = append(opts, kgo.InstanceID(name))
+		cfg.Kafka.InstanceID = name
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	d.member = member{cfg: f.cfg, deps: Deps{Kafka: opts}, log: zap.NewNop(), lasting: t.Context()}
+	d.member = member{cfg: cfg, deps: Deps{Kafka: opts}, log: zap.NewNop(), lasting: t.Context()}
 	err := d.join(ctx, f.cfg.Kafka.Group, []string{f.cfg.Topics.Logs},
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { f.gained(t, name, p[f.cfg.Topics.Logs]) }),
 		kgo.OnPartitionsRevoked(func(_ context.Context, cl *kgo.Client, p map[string][]int32) {
@@ -374,11 +375,11 @@ func TestFleetStartsAndLosesOne(t *testing.T) {
 	})
 }
 
-// TestMembersShareAtKafka is the same with a real broker in real time, at a size that
-// does not take long.
-func TestMembersShareAtKafka(t *testing.T) {
+// realFleet is members of a group at a real broker, in real time.
+func realFleet(t *testing.T, protocol string, members int, partitions int32, static bool) *fleet {
+	t.Helper()
 	cfg := realConfig(t)
-	cfg.Kafka.Partitions = 40
+	cfg.Kafka.GroupProtocol, cfg.Kafka.Partitions = protocol, partitions
 	cl, err := sink.Connect(t.Context(), cfg.Kafka, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
@@ -387,9 +388,37 @@ func TestMembersShareAtKafka(t *testing.T) {
 	if err := sink.EnsureTopics(t.Context(), cl, cfg.Kafka, cfg.Topics, zap.NewNop(), cfg.Topics.Logs); err != nil {
 		t.Fatal(err)
 	}
-	f := newFleet(cfg, false)
+	f := newFleet(cfg, static)
 	f.rest = time.Second
-	f.enter(t, names(0, 5)...)
+	f.enter(t, names(0, members)...)
+	return f
+}
+
+// TestRollingRestartAtKafka restarts two members with names of their own, one after
+// the other: no partition goes to the other one.
+func TestRollingRestartAtKafka(t *testing.T) {
+	for _, protocol := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			f := realFleet(t, protocol, 2, 12, true)
+			for _, name := range names(0, 2) {
+				c := f.changed(t, func() {
+					f.crew[name].stop()
+					time.Sleep(2 * time.Second)
+					f.enter(t, name)
+				})
+				t.Logf("%s restarts: %+v", name, c)
+				if c.moves != 0 {
+					t.Errorf("%d partitions moved, although they were to wait for %s", c.moves, name)
+				}
+			}
+		})
+	}
+}
+
+// TestMembersShareAtKafka is the same with a real broker in real time, at a size that
+// does not take long.
+func TestMembersShareAtKafka(t *testing.T) {
+	f := realFleet(t, sink.GroupClassic, 5, 40, false)
 	m := groupModel(40)
 	left := f.changed(t, func() { f.crew["process-001"].stop() })
 	joined := f.changed(t, func() { f.enter(t, "process-001") })

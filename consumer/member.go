@@ -38,6 +38,7 @@ const (
 // finished; what is marked is committed each second, on revocation and at the end.
 type member struct {
 	cl      *kgo.Client
+	group   string
 	cfg     Config
 	deps    Deps
 	log     *zap.Logger
@@ -62,29 +63,41 @@ func (m *member) join(ctx context.Context, group string, topics []string, callba
 	}, callbacks)
 	if m.cl, err = sink.Connect(ctx, m.cfg.Kafka, m.log, m.cuttable(ctx, opts)...); err != nil {
 		m.cut()
+		return err
+	}
+	if err = m.checkProtocol(ctx); err != nil {
+		m.leave()
 	}
 	return err
 }
 
-// consuming are the options with which every member reads.
+// checkProtocol gives an error where the cluster cannot do what the configuration asks.
+func (m *member) checkProtocol(ctx context.Context) error {
+	err := m.cfg.Kafka.CheckGroupProtocol(ctx, m.cl)
+	if err != nil && !sink.IsPermanent(err) {
+		err = fmt.Errorf("%w: %w", errAnew, err)
+	}
+	return err
+}
+
+// consuming are the options with which every member of a group reads.
 func (m *member) consuming(group string, topics ...string) []kgo.Opt {
-	return []kgo.Opt{
-		kgo.ConsumerGroup(group),
+	m.group = group
+	return append(m.cfg.Kafka.GroupOpts(group),
 		kgo.ConsumeTopics(topics...),
 		kgo.ConsumeResetOffset(kgo.RewindOffset(resetBack)),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(sessionTimeout),
 		// An event of an aborted transaction did not happen. The ends of transactions
 		// take offsets, which the lag has to know.
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),
 		// A record larger than these is still delivered, alone.
-		kgo.FetchMaxBytes(8 << 20),
-		kgo.FetchMaxPartitionBytes(2 << 20),
-		kgo.FetchMaxWait(500 * time.Millisecond),
+		kgo.FetchMaxBytes(8<<20),
+		kgo.FetchMaxPartitionBytes(2<<20),
+		kgo.FetchMaxWait(500*time.Millisecond),
 		kgo.MaxConcurrentFetches(16),
 		kgo.MaxDecompressBatchBytes(maxBatch),
-	}
+	)
 }
 
 // cuttable completes the options of a client whose requests end when m.cut is called.
@@ -101,13 +114,18 @@ func (m *member) poll(ctx context.Context, most int, d time.Duration) kgo.Fetche
 	return m.cl.PollRecords(ctx, most)
 }
 
-// leave gives up what is owned, which commits what is marked, and leaves the group. It
-// has a fifth of the time for a stop, which finishing what was taken leaves to it.
+// leave gives up what is owned, which commits what is marked, and leaves the group; a
+// member with a name of its own stays in it, for as long as a restart may take. It has a fifth of the time for a stop, which finishing what was taken leaves to it.
 func (m *member) leave() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.lasting), time.Duration(m.cfg.ShutdownTimeout)/6)
 	defer cancel()
 	m.cl.AllowRebalance()
-	if err := m.cl.LeaveGroupContext(ctx); err != nil {
+	id, _ := m.cl.GroupMetadata()
+	err := m.cl.LeaveGroupContext(ctx)
+	if m.cfg.Kafka.InstanceID != "" && m.cfg.Kafka.GroupProtocol == sink.GroupConsumer && id != "" {
+		err = m.pause(ctx, id)
+	}
+	if err != nil {
 		m.log.Warn("leaving the group was not answered: its partitions are free when the session times out", zap.Error(err))
 	}
 	// A join that the group has not answered keeps Close waiting: the group answers
@@ -115,6 +133,26 @@ func (m *member) leave() {
 	defer m.cut()
 	defer time.AfterFunc(closePatience, m.cut).Stop()
 	m.cl.Close()
+}
+
+// pause tells the group that a member with a name of its own will be back. The client
+// (franz-go 1.22.2) leaves the name out where it says so with the protocol consumer,
+// which the brokers refuse: the partitions would wait for the session to time out, and
+// the restarted process with them.
+func (m *member) pause(ctx context.Context, id string) error {
+	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+	req.Group, req.MemberID, req.MemberEpoch = m.group, id, -2
+	name := m.cfg.Kafka.Instance(m.group)
+	req.InstanceID = &name
+	resp, err := req.RequestWith(ctx, m.cl)
+	if err != nil {
+		return err
+	}
+	err = kerr.ErrorForCode(resp.ErrorCode)
+	if errors.Is(err, kerr.UnknownMemberID) {
+		return nil // it is out of the group already
+	}
+	return err
 }
 
 // commitRevoked commits what is marked while partitions are being revoked, which

@@ -20,6 +20,7 @@ type Metrics struct {
 	StoreRecords *prometheus.CounterVec // by topic
 	StoreSkipped prometheus.Counter
 	StoreLag     *lagCollector
+	StoreCatchUp *catchUpRate
 
 	Rekeyed     prometheus.Counter
 	RekeyCopies prometheus.Counter
@@ -65,6 +66,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		StoreSkipped: counter("apiwarden_consumer_store_skipped_total", "Records that store left out because they cannot be used; detect dead-letters them."),
 		StoreLag: newLagCollector("apiwarden_consumer_store_lag_records", "Records of the partition that store has not finished with.",
 			"apiwarden_consumer_store_lag_seconds", "Age of the newest record that store has finished with, while it is behind; 0 when it is not."),
+		StoreCatchUp: new(catchUpRate),
 
 		Rekeyed:     counter("apiwarden_consumer_rekeyed_records_total", "Records of the logs that input.rekey has read and finished with: their copies and offsets are committed."),
 		RekeyCopies: counter("apiwarden_consumer_rekey_copies_total", "Copies that input.rekey has written to the topic events: one a record, and one for each rule key that its event has."),
@@ -87,7 +89,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		IgnoredClaims: counter("apiwarden_detector_ignored_claims_total", "Events whose peer is no trusted proxy and claimed to speak for somebody else."),
 		Outcomes:      counters("apiwarden_detector_events_total", "Events judged, by outcome: counted, late, exempt, blocked, banned.", "outcome"),
 	}
-	reg.MustRegister(m.Records, m.DeadLetters, m.Miskeyed, m.Restore, m.DataLoss, m.Lag, m.StoreRecords, m.StoreSkipped, m.StoreLag,
+	catchUp := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "apiwarden_consumer_store_catchup_records_per_second",
+		Help: "Records a second that store finishes with while it is behind; 0 where it is not, or where nothing is stored.",
+	}, m.StoreCatchUp.read)
+	reg.MustRegister(catchUp, m.Records, m.DeadLetters, m.Miskeyed, m.Restore, m.DataLoss, m.Lag, m.StoreRecords, m.StoreSkipped, m.StoreLag,
 		m.Rekeyed, m.RekeyCopies, m.RekeyAborts, m.RekeyLag,
 		m.Verdicts, m.VerdictAge, m.Subjects, m.StateBytes, m.Evicted, m.Late, m.NotEvaluated, m.Unreadable, m.IgnoredClaims, m.Outcomes)
 	for _, r := range []schemas.Reason{

@@ -88,7 +88,14 @@ func (g *gate) set(shut bool) {
 // TestClickHouseIsAwayWhileMembersComeAndGo: store keeps its place in the group, the
 // group rebalances all the same, and in the end every row is there once.
 func TestClickHouseIsAwayWhileMembersComeAndGo(t *testing.T) {
+	for _, protocol := range protocols() {
+		t.Run(protocol, func(t *testing.T) { clickHouseIsAway(t, protocol) })
+	}
+}
+
+func clickHouseIsAway(t *testing.T, protocol string) {
 	cfg := realConfig(t)
+	cfg.Kafka.GroupProtocol = protocol
 	addr := dev.ClickHouse(t)
 	way := newGate(t, addr)
 	ch := sink.DefaultClickHouseConfig()

@@ -216,7 +216,14 @@ rules:
 // TestMembersComeAndGoAtKafka lets three processes share the partitions of a real
 // broker, in real time, while events arrive: each event has its verdict.
 func TestMembersComeAndGoAtKafka(t *testing.T) {
+	for _, protocol := range protocols() {
+		t.Run(protocol, func(t *testing.T) { membersComeAndGo(t, protocol) })
+	}
+}
+
+func membersComeAndGo(t *testing.T, protocol string) {
 	cfg := realConfig(t)
+	cfg.Kafka.GroupProtocol = protocol
 	member := func() *Detect {
 		d, err := NewDetect(cfg, realDeps(t, everyEvent))
 		if err != nil {

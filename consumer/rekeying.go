@@ -87,6 +87,9 @@ func (s *rekeying) run(ctx context.Context) error {
 	s.cl = s.session.Client()
 	defer s.forget()
 	defer s.leave()
+	if err := s.checkProtocol(ctx); err != nil {
+		return unlessDone(ctx, err)
+	}
 	for ctx.Err() == nil {
 		if err := s.turn(s.poll(ctx, s.stage.most, pollWait)); err != nil {
 			s.stage.most = max(leastRekeyPoll, s.stage.most/2)

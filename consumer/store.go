@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -38,11 +39,19 @@ func NewStore(cfg Config, clickhouse sink.ClickHouseConfig, deps Deps) (*Store, 
 // Group is the consumer group of store.
 func (s *Store) Group() string { return s.cfg.Kafka.Group + "-store" }
 
+// waitingAloud is for how long ClickHouse may refuse before store is not ready.
+const waitingAloud = 5 * time.Second
+
 // Ready reports whether records are being stored; if not, why. Safe for concurrent use.
 func (s *Store) Ready() (bool, string) {
+	waits, why := s.deps.Sink.Waiting.Longest()
 	switch {
+	case !s.connected.Load() && why != "":
+		return false, "store: waiting for ClickHouse: " + why
 	case !s.connected.Load():
 		return false, "store: waiting for ClickHouse"
+	case waits >= waitingAloud:
+		return false, fmt.Sprintf("store: waiting for ClickHouse since %s, events wait in Kafka: %s", waits.Round(time.Second), why)
 	case !s.assigned.Load():
 		return false, "store: waiting for the group to assign partitions"
 	}

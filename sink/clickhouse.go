@@ -9,6 +9,8 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"go.uber.org/zap"
+
+	"github.com/apiwarden/apiwarden/schemas"
 )
 
 // insertTimeout is how long one attempt of a statement may take: longer than any
@@ -26,13 +28,18 @@ type ClickHouse struct {
 	key     []byte // of hashes; nil where nothing is hashed
 	where   string
 	said    Seldom
+
+	prepared bool // the configuration has been seen to fit the server
+	events   table
+	verdicts table
+	controls table
 }
 
 // OpenClickHouse connects to a server, waiting with backoff while none can be
-// reached (and saying for what), makes the database where it is missing and brings
-// its tables up to date. It ends early when ctx does, and with a PermanentError
-// where waiting cannot help: a wrong password, a certificate that does not fit, a
-// server that is too old.
+// reached or it refuses to write (and saying for what), makes the database where it
+// is missing and brings its tables up to date. It ends early when ctx does, and with a
+// PermanentError where the configuration does not fit the server: a wrong password, a
+// certificate that is not trusted, a server that is too old.
 func OpenClickHouse(ctx context.Context, c ClickHouseConfig, log *zap.Logger, m *Metrics) (*ClickHouse, error) {
 	ch, err := newClickHouse(c, log, m)
 	if err != nil {
@@ -63,7 +70,10 @@ func newClickHouse(c ClickHouseConfig, log *zap.Logger, m *Metrics) (*ClickHouse
 	}
 	return &ClickHouse{
 		cfg: c, conn: conn, log: log, metrics: m, redact: redact,
-		where: "clickhouse at " + strings.Join(c.Addresses, ","),
+		where:    "clickhouse at " + strings.Join(c.Addresses, ","),
+		events:   table{name: schemas.EventsTable, columns: eventColumns()},
+		verdicts: table{name: schemas.VerdictsTable, columns: verdictColumns()},
+		controls: table{name: schemas.ControlsTable, columns: controlColumns()},
 	}, nil
 }
 
@@ -74,9 +84,16 @@ func (ch *ClickHouse) prepare(ctx context.Context) error {
 	if err := ch.retry(ctx, "making the tables in "+ch.where, ch.Migrate); err != nil {
 		return err
 	}
-	if !ch.redact.hashes {
-		return nil
+	if ch.redact.hashes {
+		if err := ch.readHashKey(ctx); err != nil {
+			return err
+		}
 	}
+	ch.prepared = true
+	return nil
+}
+
+func (ch *ClickHouse) readHashKey(ctx context.Context) error {
 	return ch.retry(ctx, "reading the key of hashed fields", func(ctx context.Context) (err error) {
 		ch.key, err = ch.redactKey(ctx)
 		return err
@@ -101,32 +118,69 @@ func (ch *ClickHouse) NewEventBatch() *EventBatch {
 	return b
 }
 
-// retry does something until it is done, with backoff, as long as its error is one
-// that passes. It gives a PermanentError for a hopeless one, the error itself for
-// bad values, and ctx's where that ends.
+// retry does something until it is done; each attempt has insertTimeout. See persist.
 func (ch *ClickHouse) retry(ctx context.Context, doing string, do func(context.Context) error) error {
-	for n := 0; ; n++ {
+	return ch.persist(ctx, doing, func(ctx context.Context) error {
 		attempt, cancel := context.WithTimeout(ctx, insertTimeout)
-		err := do(attempt)
-		cancel()
+		defer cancel()
+		return do(attempt)
+	})
+}
+
+// persist does something until it is done, with backoff, whatever a person or time
+// can put right: meanwhile the log, the metrics and Metrics.Waiting say what is
+// refused. It gives the error itself for bad values, ctx's where that ends, and a
+// PermanentError where configuration and server do not fit, but only at start: a
+// server that has fitted is believed to fit again, and what waits in Kafka is safe.
+func (ch *ClickHouse) persist(ctx context.Context, doing string, do func(context.Context) error) error {
+	defer ch.metrics.Waiting.over(doing)
+	for n := 0; ; n++ {
+		err := do(ctx)
 		if err == nil {
 			return nil
 		}
 		if interrupted(ctx) {
 			return fmt.Errorf("%s: %w (the last attempt: %w)", doing, context.Cause(ctx), err)
 		}
-		switch kind, hint := judge(err); kind {
-		case hopeless:
-			return &PermanentError{Doing: doing, Err: err, Do: hint}
-		case badValues:
+		r := judge(err)
+		switch {
+		case IsPermanent(err):
 			return err
+		case r.kind == badValues && ch.prepared:
+			return err
+		case (r.kind == misfit || r.kind == badValues) && !ch.prepared:
+			return &PermanentError{Doing: doing, Err: err, Do: r.do}
+		case r.kind == missing:
+			if made := ch.makeAnew(ctx); made == nil {
+				ch.log.Warn("the tables in clickhouse were missing and are made again", zap.String("doing", doing), zap.Error(err))
+			} else if m := judge(made); m.kind != passing {
+				r, err = m, made
+			}
 		}
 		ch.metrics.Retries.WithLabelValues("clickhouse").Inc()
+		ch.metrics.Refusals.WithLabelValues(r.cause).Inc()
+		ch.metrics.Waiting.note(doing, err, r.do)
 		if ch.said.Due() {
-			ch.log.Warn("clickhouse does not do what it is asked for, trying again", zap.String("doing", doing), zap.Int("attempt", n+1), zap.Error(err))
+			ch.say(r, doing, n+1, err)
 		}
 		if err := wait(ctx, retryBackoff(n)); err != nil {
 			return fmt.Errorf("%s: %w", doing, err)
 		}
 	}
+}
+
+func (ch *ClickHouse) say(r refusal, doing string, attempt int, err error) {
+	fields := []zap.Field{zap.String("doing", doing), zap.String("cause", r.cause), zap.Int("attempt", attempt), zap.Error(err)}
+	if r.kind == passing {
+		ch.log.Warn("clickhouse does not do what it is asked for, trying again", fields...)
+		return
+	}
+	ch.log.Error("clickhouse refuses until somebody puts it right: trying again, and nothing is lost meanwhile", append(fields, zap.String("do", r.do))...)
+}
+
+// makeAnew makes tables that are gone, within one attempt's time.
+func (ch *ClickHouse) makeAnew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, insertTimeout)
+	defer cancel()
+	return ch.Migrate(ctx)
 }

@@ -27,22 +27,47 @@ func (b BadRows) Error() string {
 	return fmt.Sprintf("%d rows are refused by clickhouse, the first (row %d): %v", len(b), b[0].Index, b[0].Err)
 }
 
-// verdictOn is what an error of ClickHouse means for what was tried.
-type verdictOn uint8
+// refusal is what an error of ClickHouse means for what was tried.
+type refusal struct {
+	kind  refusalKind
+	cause string // of refusalCauses, for the metric
+	do    string // what a person can do about it; may be empty
+}
+
+type refusalKind uint8
 
 const (
-	passing   verdictOn = iota // try again: what is not known to be of another kind, too
-	hopeless                   // stop and say so
-	badValues                  // some of the rows cannot be stored
+	passing   refusalKind = iota // try again: what is not known to be of another kind, too
+	blocked                      // somebody has to put the server right: try again, and say so
+	missing                      // the tables are gone: make them, then try again
+	misfit                       // configuration and server do not fit: stop at start; later like blocked
+	badValues                    // some of the rows cannot be stored
 )
 
-// judge says what an error means, and for a hopeless one what a person can do.
-//
-// Codes are those of ClickHouse (ErrorCodes.cpp). Among the passing ones are 159
-// timeout, 202 too many queries, 210 network, 241 memory limit, 242 read-only table
-// (its Keeper is away), 252 too many parts, 319 unknown status of an insert, 999
-// Keeper: they are tried again for ever, like every lost connection.
-func judge(err error) (verdictOn, string) {
+// Causes of refusals, as the metric names them.
+const (
+	causeUnreachable   = "unreachable"
+	causeBusy          = "busy"
+	causeReadOnly      = "read_only"
+	causeRights        = "rights"
+	causeDisk          = "disk"
+	causeTable         = "table"
+	causeSchema        = "schema"
+	causeConfiguration = "configuration"
+)
+
+func refusalCauses() []string {
+	return []string{causeUnreachable, causeBusy, causeReadOnly, causeRights, causeDisk, causeTable, causeSchema, causeConfiguration}
+}
+
+// judge says what an error means, and for one that does not pass what a person can do.
+func judge(err error) refusal {
+	if all, ok := errors.AsType[*allRefusedError](err); ok {
+		return refusal{blocked, causeSchema, fmt.Sprintf("the table refuses every row, %d in a row: does it differ from what apiwarden makes (apiwarden store --print-schema), or has it a constraint or a materialized view that fails?", all.rows)}
+	}
+	if _, ok := errors.AsType[*buildError](err); ok {
+		return refusal{kind: badValues, cause: causeSchema}
+	}
 	if ex, ok := errors.AsType[*clickhouse.Exception](err); ok {
 		return judgeCode(ex.Code)
 	}
@@ -55,52 +80,81 @@ func judge(err error) (verdictOn, string) {
 		host   x509.HostnameError
 		issuer x509.UnknownAuthorityError
 	)
+	do := ""
 	switch {
 	case errors.As(err, &cert), errors.As(err, &host), errors.As(err, &issuer):
-		return hopeless, "the server's certificate is not trusted: check clickhouse.tls.ca and the server's host name"
+		do = "the server's certificate is not trusted: check clickhouse.tls.ca and the server's host name"
 	case errors.As(err, &header), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
-		return hopeless, "the server does not speak TLS on this port: check clickhouse.tls.enabled and the port"
+		do = "the server does not speak TLS on this port: check clickhouse.tls.enabled and the port"
 	case strings.Contains(err.Error(), "[handshake] unexpected packet"):
-		return hopeless, "this port does not speak the native protocol: check clickhouse.protocol and the port"
+		do = "this port does not speak the native protocol: check clickhouse.protocol and the port"
 	case strings.Contains(err.Error(), "malformed HTTP response"):
-		return hopeless, "this port does not speak HTTP: check clickhouse.protocol and the port"
+		do = "this port does not speak HTTP: check clickhouse.protocol and the port"
+	default:
+		return refusal{kind: passing, cause: causeUnreachable}
 	}
-	return passing, ""
+	return refusal{misfit, causeConfiguration, do}
 }
 
-func judgeCode(code int32) (verdictOn, string) {
+// judgeCode judges a code of ClickHouse (ErrorCodes.cpp). Among the passing ones are
+// 159 timeout, 202 too many queries, 210 network, 241 memory limit, 252 too many
+// parts, 319 unknown status of an insert, 999 Keeper: they are tried again for ever,
+// like every lost connection.
+func judgeCode(code int32) refusal {
 	switch code {
+	case 242: // the replica has lost its Keeper and will find it again
+		return refusal{passing, causeReadOnly, "a replicated table is read-only while its Keeper is away"}
+	case 164:
+		return refusal{blocked, causeReadOnly, "the user or its profile is read-only: it needs the rights CREATE, ALTER, INSERT and SELECT on the database, and readonly = 0"}
+	case 497, 291, 452: // a right is missing, a setting is not allowed
+		return refusal{blocked, causeRights, "the user needs the rights CREATE, ALTER, INSERT and SELECT on the database, and a profile that lets it change settings"}
+	case 243, 75: // no space is left to reserve, to write
+		return refusal{blocked, causeDisk, "the server's disk is full: make room, or shorten clickhouse.ttl"}
+	case 60, 81, 218: // unknown table or database, a table that is being dropped
+		return refusal{missing, causeTable, "the tables are missing and are made again where the user has the right to"}
+	case 16, 47, 10, 20, 44: // columns are not those that we made
+		return refusal{blocked, causeSchema, "the table differs from what apiwarden makes: see apiwarden store --print-schema"}
 	case 192, 193, 194, 516: // unknown user, wrong or missing password
-		return hopeless, "check clickhouse.username and the file named by clickhouse.password_file"
-	case 497, 291, 164: // a right is missing, read-only user
-		return hopeless, "the user needs the rights CREATE, ALTER, INSERT and SELECT on the database"
-	case 60, 81: // unknown table or database
-		return hopeless, "the tables are missing: were they dropped? a restart makes them again"
-	case 16, 47, 53, 10, 20: // unknown column or type mismatch: the table is not as we made it
-		return hopeless, "the table differs from what apiwarden makes: see apiwarden store --print-schema"
+		return refusal{misfit, causeConfiguration, "check clickhouse.username and the file named by clickhouse.password_file"}
 	case 62, 46, 50, 115, 36: // syntax, unknown function, type or setting
-		return hopeless, "the server does not know what this version needs: ClickHouse 24.8 or later is required"
+		return refusal{misfit, causeConfiguration, "the server does not know what this version needs: ClickHouse 24.8 or later is required"}
 	case 170, 701: // unknown cluster
-		return hopeless, "check clickhouse.cluster"
-	case 6, 26, 27, 38, 41, 43, 69, 70, 72, 117, 131, 321, 349, 395, 407, 441, 469, 676:
+		return refusal{misfit, causeConfiguration, "check clickhouse.cluster"}
+	case 6, 26, 27, 38, 41, 43, 53, 69, 70, 72, 117, 131, 153, 321, 349, 395, 407, 441, 469, 676:
 		// Values that cannot be parsed or converted, are out of bounds or too large, or
-		// that a constraint of the table rejects.
-		return badValues, ""
+		// that a constraint or a materialized view of the table rejects.
+		return refusal{kind: badValues, cause: causeSchema}
 	}
-	return passing, ""
+	return refusal{kind: passing, cause: causeBusy}
 }
 
 // judgeStatus judges an answer that does not come from ClickHouse itself, or has no
 // code: a proxy's 502 passes, a 400 does not.
-func judgeStatus(e *clickhouse.HTTPError) (verdictOn, string) {
+func judgeStatus(e *clickhouse.HTTPError) refusal {
 	switch e.StatusCode {
 	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotFound:
-		return hopeless, "this port does not answer as ClickHouse does over HTTP: check clickhouse.protocol and the port"
+		return refusal{misfit, causeConfiguration, "this port does not answer as ClickHouse does over HTTP: check clickhouse.protocol and the port"}
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return hopeless, "check clickhouse.username and the file named by clickhouse.password_file"
+		return refusal{misfit, causeConfiguration, "check clickhouse.username and the file named by clickhouse.password_file"}
 	}
-	return passing, ""
+	return refusal{kind: passing, cause: causeUnreachable}
 }
+
+// buildError is an error of the driver, which does not take the values of some row.
+type buildError struct{ err error }
+
+func (e *buildError) Error() string { return "building the insert: " + e.err.Error() }
+
+func (e *buildError) Unwrap() error { return e.err }
+
+// allRefusedError says that a table has taken no row for so many that it is rather
+// the table that is at fault.
+type allRefusedError struct {
+	rows int
+	err  error
+}
+
+func (e *allRefusedError) Error() string { return e.err.Error() }
 
 // interrupted tells the end of ctx from the timeout of one attempt.
 func interrupted(ctx context.Context) bool { return ctx.Err() != nil }

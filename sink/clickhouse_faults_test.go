@@ -179,24 +179,6 @@ func TestShutdownDeadline(t *testing.T) {
 	}
 }
 
-func TestPermanentErrors(t *testing.T) {
-	c := testConfig(t)
-	for name, tc := range map[string]struct{ damage, want string }{
-		"column is gone": {"ALTER TABLE DB.events DROP COLUMN referer", "--print-schema"},
-		"table is gone":  {"DROP TABLE DB.events SYNC", "a restart makes them again"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			ch := openTest(t, c)
-			dev.Query(t, c.Addresses[0], strings.ReplaceAll(tc.damage, "DB", c.Database))
-			err := ch.InsertEvents(testContext(t), manyEvents(ch, 10, func(int) int64 { return time.Now().UnixMicro() }))
-			if !IsPermanent(err) || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("error %v, want a permanent one that says %q", err, tc.want)
-			}
-			dev.Query(t, c.Addresses[0], strings.ReplaceAll("DROP DATABASE DB SYNC", "DB", c.Database))
-		})
-	}
-}
-
 func TestBadRows(t *testing.T) {
 	c := testConfig(t)
 	ch := openTest(t, c)

@@ -6,6 +6,7 @@
 // # To Kafka
 //
 //   - kafka_config.go, kafka.go, tls.go: where the cluster is, and a client that has reached it
+//   - kafka_group.go: how members of a group share its partitions
 //   - topics_config.go, topics.go: the topics, made where they are missing
 //   - producer.go, verdicts.go, deadletters.go: records, sent until they are acknowledged
 //   - follow.go: a compacted topic, read from its start and followed
@@ -17,12 +18,13 @@
 // # To ClickHouse
 //
 //   - clickhouse_config.go, clickhouse.go: where the server is, a connection, trying again
-//   - clickhouse_errors.go: which errors pass, which do not, and which are a row's fault
+//   - clickhouse_errors.go: which errors pass, which need somebody, and which are a row's fault
+//   - waiting.go: what ClickHouse is asked for in vain, for the metrics and /readyz
 //   - migrate.go, versions.go: the tables of schemas/sql, brought up to date by goose
 //   - event_batch.go, event_columns.go, redact.go, redact_key.go: rows of the events table
 //   - verdict_rows.go, control_rows.go: rows of the verdicts and the controls table
-//   - insert.go: a partition of a table at a time; what is refused is halved until
-//     the rows at fault stand alone
+//   - insert.go, halving.go: a partition of a table at a time; what is refused is
+//     halved until the rows at fault stand alone
 //
 // A row may be sent twice, and is one row under FINAL: the sort key of each table ends
 // in the row's identity and has nothing before it that could differ between the two.

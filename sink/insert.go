@@ -17,20 +17,20 @@ import (
 const maxInsertRows = 100_000
 
 // InsertEvents stores the rows of b and returns once they are durable. It tries
-// again for ever what can pass (an outage shows in the metrics and the log), so the
-// caller's ctx is what ends it: at shutdown one with a deadline of its own. A row
-// that was stored by an attempt whose answer was lost is one row under FINAL.
+// again for ever what time or a person can put right (see persist), so the caller's
+// ctx is what ends it: at shutdown one with a deadline of its own. A row that was
+// stored by an attempt whose answer was lost is one row under FINAL.
 //
-// The error is nil; BadRows, where all other rows are stored; a PermanentError; or
-// ctx's, and then any part of the rows may be stored: insert the same batch again.
+// The error is nil; BadRows, where all other rows are stored; or ctx's, and then any
+// part of the rows may be stored: insert the same batch again.
 func (ch *ClickHouse) InsertEvents(ctx context.Context, b *EventBatch) error {
-	in := insert{table: schemas.EventsTable, columns: eventColumns(), settings: insertSettings(), fill: b.appendTo}
+	in := insert{table: ch.events, settings: insertSettings(), fill: b.appendTo}
 	return ch.insertRows(ctx, in, b.Len(), func(row int) int { return day(b.recordTimes[row]) })
 }
 
 // InsertVerdicts stores verdicts as InsertEvents does events.
 func (ch *ClickHouse) InsertVerdicts(ctx context.Context, verdicts []schemas.Verdict) error {
-	in := insert{table: schemas.VerdictsTable, columns: verdictColumns(), settings: insertSettings(), fill: func(batch driver.Batch, rows []int) error {
+	in := insert{table: ch.verdicts, settings: insertSettings(), fill: func(batch driver.Batch, rows []int) error {
 		return appendVerdicts(batch, verdicts, rows)
 	}}
 	return ch.insertRows(ctx, in, len(verdicts), func(row int) int { return verdictMonth(&verdicts[row]) })
@@ -38,17 +38,22 @@ func (ch *ClickHouse) InsertVerdicts(ctx context.Context, verdicts []schemas.Ver
 
 // InsertControls stores records of the control topic as InsertEvents does events.
 func (ch *ClickHouse) InsertControls(ctx context.Context, records []ControlRecord) error {
-	in := insert{table: schemas.ControlsTable, columns: controlColumns(), settings: insertSettings(), fill: func(batch driver.Batch, rows []int) error {
+	in := insert{table: ch.controls, settings: insertSettings(), fill: func(batch driver.Batch, rows []int) error {
 		return appendControls(batch, records, rows)
 	}}
 	return ch.insertRows(ctx, in, len(records), func(row int) int { return month(int64(records[row].RecordTime)) })
 }
 
+// table is a table that rows are inserted into.
+type table struct {
+	name    string
+	columns []clickhouse.ColumnNameAndType
+}
+
 // insert is an insert into one table: fill gives the named rows to the driver, the
 // same ones whenever it is called.
 type insert struct {
-	table    string
-	columns  []clickhouse.ColumnNameAndType
+	table    table
 	settings clickhouse.Settings
 	fill     func(batch driver.Batch, rows []int) error
 }
@@ -85,11 +90,15 @@ func (ch *ClickHouse) insertRows(ctx context.Context, in insert, n int, partitio
 		for k < len(rows) && k < maxInsertRows && byPartition(rows[0], rows[k]) == 0 {
 			k++
 		}
-		refused, err := ch.insertSome(ctx, in, rows[:k])
+		var h halving
+		err := ch.persist(ctx, "storing in "+in.table.name+" of "+ch.where, func(ctx context.Context) error {
+			h = halving{ch: ch, in: in}
+			return h.insert(ctx, rows[:k])
+		})
 		if err != nil {
 			return err
 		}
-		bad = append(bad, refused...)
+		bad = append(bad, h.bad...)
 		rows = rows[k:]
 	}
 	if len(bad) > 0 {
@@ -99,49 +108,21 @@ func (ch *ClickHouse) insertRows(ctx context.Context, in insert, n int, partitio
 	return nil
 }
 
-// insertSome inserts rows of one partition. Where ClickHouse rejects values, it
-// halves them until the rows at fault stand alone.
-func (ch *ClickHouse) insertSome(ctx context.Context, in insert, rows []int) (BadRows, error) {
-	err := ch.retry(ctx, "inserting into "+in.table+" of "+ch.where, func(ctx context.Context) error {
-		return ch.send(ctx, in, rows)
-	})
-	if err == nil {
-		ch.metrics.Rows.WithLabelValues(in.table).Add(float64(len(rows)))
-		return nil, nil
-	}
-	if kind, _ := judge(err); kind != badValues || IsPermanent(err) || interrupted(ctx) {
-		return nil, err
-	}
-	if len(rows) == 1 {
-		return BadRows{{Index: rows[0], Err: err}}, nil
-	}
-	half := len(rows) / 2
-	left, err := ch.insertSome(ctx, in, rows[:half])
-	if err != nil {
-		return nil, err
-	}
-	right, err := ch.insertSome(ctx, in, rows[half:])
-	if err != nil {
-		return nil, err
-	}
-	return append(left, right...), nil
-}
-
 // send makes one attempt, with a batch built for it alone: after an error nothing
 // is known of what a batch still holds.
 func (ch *ClickHouse) send(ctx context.Context, in insert, rows []int) error {
-	names := make([]string, len(in.columns))
-	for i, c := range in.columns {
+	names := make([]string, len(in.table.columns))
+	for i, c := range in.table.columns {
 		names[i] = "`" + c.Name + "`"
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(in.settings), clickhouse.WithColumnNamesAndTypes(in.columns))
-	query := fmt.Sprintf("INSERT INTO %s.%s (%s)", ch.cfg.Database, in.table, strings.Join(names, ", "))
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(in.settings), clickhouse.WithColumnNamesAndTypes(in.table.columns))
+	query := fmt.Sprintf("INSERT INTO %s.%s (%s)", ch.cfg.Database, in.table.name, strings.Join(names, ", "))
 	batch, err := ch.conn.PrepareBatch(ctx, query)
 	if err != nil {
 		return fmt.Errorf("preparing the insert: %w", err)
 	}
 	if err := in.fill(batch, rows); err != nil {
-		return errors.Join(fmt.Errorf("building the insert: %w", err), batch.Abort())
+		return errors.Join(&buildError{err}, batch.Abort())
 	}
 	// The driver sends a block whose columns differ in length over HTTP as an empty
 	// body, which the server takes for success.

@@ -95,6 +95,8 @@ func Refusal(doing string, err error) error {
 		do = "the broker refuses our side of TLS: check kafka.tls.cert and kafka.tls.key"
 	case errors.Is(err, kerr.ClusterAuthorizationFailed), errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.GroupAuthorizationFailed):
 		do = "the user lacks a right: it needs read on the input, the group and the ban topic, and write on the topics that are written"
+	case errors.Is(err, kerr.FencedInstanceID):
+		do = "another process has joined with the same kafka.instance_id: each needs a name of its own"
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
 		do = "the user lacks a right: input.rekey needs write on transactional ids that begin with the group's name"
 	case errors.Is(err, kerr.UnsupportedVersion):

@@ -17,14 +17,16 @@ import (
 
 // KafkaConfig is the section kafka of the configuration.
 type KafkaConfig struct {
-	Brokers      []string   `yaml:"brokers" doc:"addresses (host:port) of some brokers of the cluster; the others are learned from them"`
-	Group        string     `yaml:"group" doc:"consumer group of detect; the other roles add their name (-store and so on)"`
-	CreateTopics bool       `yaml:"create_topics" doc:"create topics that are missing, with the settings they need"`
-	Partitions   int32      `yaml:"partitions" doc:"partitions of topics that are created"`
-	Replication  int16      `yaml:"replication" doc:"replicas of topics that are created"`
-	Start        string     `yaml:"start" doc:"where to begin when the group has no offset yet: earliest, latest, or an instant (RFC 3339)"`
-	TLS          TLSConfig  `yaml:"tls" doc:"encryption of the connections to Kafka"`
-	SASL         SASLConfig `yaml:"sasl" doc:"authentication at Kafka"`
+	Brokers       []string   `yaml:"brokers" doc:"addresses (host:port) of some brokers of the cluster; the others are learned from them"`
+	Group         string     `yaml:"group" doc:"consumer group of detect; the other roles add their name (-store and so on)"`
+	CreateTopics  bool       `yaml:"create_topics" doc:"create topics that are missing, with the settings they need"`
+	Partitions    int32      `yaml:"partitions" doc:"partitions of topics that are created"`
+	Replication   int16      `yaml:"replication" doc:"replicas of topics that are created"`
+	Start         string     `yaml:"start" doc:"where to begin when the group has no offset yet: earliest, latest, or an instant (RFC 3339)"`
+	InstanceID    string     `yaml:"instance_id" doc:"name of this process in its groups, different for each and the same after a restart: its partitions then wait for it while it restarts (30 s; with the protocol consumer as long as the brokers say); empty: they move to others at once"`
+	GroupProtocol string     `yaml:"group_protocol" doc:"classic, or consumer: the brokers share out the partitions (KIP-848; needs Kafka 4.0, better 4.3)"`
+	TLS           TLSConfig  `yaml:"tls" doc:"encryption of the connections to Kafka"`
+	SASL          SASLConfig `yaml:"sasl" doc:"authentication at Kafka"`
 }
 
 // SASLConfig says how to authenticate. The secret comes from a file, which is read
@@ -38,12 +40,13 @@ type SASLConfig struct {
 // DefaultKafkaConfig is a broker on this machine.
 func DefaultKafkaConfig() KafkaConfig {
 	return KafkaConfig{
-		Brokers:      []string{"127.0.0.1:9092"},
-		Group:        "apiwarden",
-		CreateTopics: true,
-		Partitions:   12,
-		Replication:  1,
-		Start:        "earliest",
+		Brokers:       []string{"127.0.0.1:9092"},
+		Group:         "apiwarden",
+		CreateTopics:  true,
+		Partitions:    12,
+		Replication:   1,
+		Start:         "earliest",
+		GroupProtocol: GroupClassic,
 	}
 }
 
@@ -66,6 +69,14 @@ func (c KafkaConfig) Validate() error {
 	}
 	if c.Replication < 1 {
 		errs = append(errs, fmt.Errorf("kafka.replication is %d, it must be at least 1", c.Replication))
+	}
+	switch c.GroupProtocol {
+	case "", GroupClassic, GroupConsumer:
+	default:
+		errs = append(errs, fmt.Errorf("kafka.group_protocol is %q: use classic or consumer", c.GroupProtocol))
+	}
+	if c.InstanceID != "" && !instanceID.MatchString(c.InstanceID) {
+		errs = append(errs, fmt.Errorf("kafka.instance_id is %q: use 1 to 200 letters, digits and ._-", c.InstanceID))
 	}
 	if _, err := c.StartOffset(); err != nil {
 		errs = append(errs, err)
@@ -122,7 +133,7 @@ func (c KafkaConfig) Opts() ([]kgo.Opt, error) {
 		kgo.ClientID("apiwarden"),
 		kgo.DialTimeout(5 * time.Second),
 		// New partitions and moved leaders are seen within these.
-		kgo.MetadataMaxAge(time.Minute),
+		kgo.MetadataMaxAge(15 * time.Second),
 		kgo.MetadataMinAge(time.Second),
 		kgo.RetryBackoffFn(retryBackoff),
 		// The brokers' own metrics need nothing from us.

@@ -18,6 +18,8 @@ create_topics: false
 partitions: 3
 replication: 2
 start: latest
+instance_id: node-1.example
+group_protocol: consumer
 tls: {enabled: true, ca: ca.pem, cert: c.pem, key: k.pem}
 sasl: {mechanism: PLAIN, username: u, password_file: p}
 `
@@ -29,6 +31,7 @@ sasl: {mechanism: PLAIN, username: u, password_file: p}
 	}
 	want := KafkaConfig{
 		Brokers: []string{"a:9092", "b:9092"}, Group: "g", Partitions: 3, Replication: 2, Start: "latest",
+		InstanceID: "node-1.example", GroupProtocol: GroupConsumer,
 		TLS:  TLSConfig{Enabled: true, CA: "ca.pem", Cert: "c.pem", Key: "k.pem"},
 		SASL: SASLConfig{Mechanism: "PLAIN", Username: "u", PasswordFile: "p"},
 	}
@@ -51,6 +54,8 @@ func TestKafkaConfigProblems(t *testing.T) {
 		"kafka.partitions is 0":               func(c *KafkaConfig) { c.Partitions = 0 },
 		"kafka.replication is -1":             func(c *KafkaConfig) { c.Replication = -1 },
 		`kafka.start is "yesterday"`:          func(c *KafkaConfig) { c.Start = "yesterday" },
+		`kafka.instance_id is "a b"`:          func(c *KafkaConfig) { c.InstanceID = "a b" },
+		`kafka.group_protocol is "eager"`:     func(c *KafkaConfig) { c.GroupProtocol = "eager" },
 		"tls.cert and tls.key":                func(c *KafkaConfig) { c.TLS = TLSConfig{Enabled: true, Cert: "c.pem"} },
 		"tls.enabled is false":                func(c *KafkaConfig) { c.TLS.CA = "ca.pem" },
 		`kafka.sasl.mechanism "plain"`:        func(c *KafkaConfig) { c.SASL.Mechanism = "plain" },

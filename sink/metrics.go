@@ -7,6 +7,9 @@ type Metrics struct {
 	Rows    *prometheus.CounterVec // by table
 	Retries *prometheus.CounterVec // by sink: kafka, clickhouse
 
+	Refusals *prometheus.CounterVec // of ClickHouse, by cause
+	Waiting  *Waiting               // for ClickHouse
+
 	kafkaMetrics
 }
 
@@ -21,9 +24,24 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "apiwarden_sink_retries_total",
 			Help: "Writes tried again after a failure that may pass, by sink (clickhouse: batches, kafka: records).",
 		}, []string{"sink"}),
+		Refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "apiwarden_sink_clickhouse_refusals_total",
+			Help: "Attempts that ClickHouse has not done and that are made again, by cause: unreachable and busy pass by themselves, read_only may; rights, disk, table, schema and configuration need somebody.",
+		}, []string{"cause"}),
+		Waiting:      new(Waiting),
 		kafkaMetrics: newKafkaMetrics(reg),
 	}
-	reg.MustRegister(m.Rows, m.Retries)
+	waits := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "apiwarden_sink_clickhouse_waiting_seconds",
+		Help: "For how long ClickHouse has been asked in vain; 0: it does what it is asked for. Meanwhile rows wait in Kafka.",
+	}, func() float64 {
+		d, _ := m.Waiting.Longest()
+		return d.Seconds()
+	})
+	reg.MustRegister(m.Rows, m.Retries, m.Refusals, waits)
+	for _, cause := range refusalCauses() {
+		m.Refusals.WithLabelValues(cause)
+	}
 	for _, table := range []string{"events", "verdicts", "controls"} {
 		m.Rows.WithLabelValues(table)
 	}

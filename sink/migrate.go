@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"strings"
 
@@ -15,9 +16,9 @@ import (
 )
 
 // Migrate makes the database where it is missing, brings its tables up to date, and
-// sets how long they keep their rows. Several processes may do it at once: each
-// statement may run twice. A database that a later version has changed is left as
-// it is.
+// sets how long they keep their rows. Tables that somebody has dropped are made again,
+// empty. Several processes may do it at once: each statement may run twice. A database
+// that a later version has changed is left as it is.
 func (ch *ClickHouse) Migrate(ctx context.Context) error {
 	return ch.migrateTo(ctx, 0)
 }
@@ -58,11 +59,38 @@ func (ch *ClickHouse) migrateTo(ctx context.Context, version int64) error {
 	if version != 0 {
 		return nil
 	}
+	if err := ch.restore(ctx, db, schema, files); err != nil {
+		return err
+	}
 	for _, table := range []string{schemas.EventsTable, schemas.VerdictsTable, schemas.ControlsTable} {
 		if err := ch.keep(ctx, db, schema, table); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// restore makes tables that were dropped, of which the versions say that they are
+// there. Of a statement whose table is still there nothing is changed.
+func (ch *ClickHouse) restore(ctx context.Context, db *sql.DB, schema schemas.SQLOptions, files fs.FS) error {
+	var there uint64
+	err := db.QueryRowContext(ctx, fmt.Sprintf("SELECT count() FROM system.tables WHERE database = '%s' AND name IN ('%s', '%s', '%s')",
+		schema.Database, schemas.EventsTable, schemas.VerdictsTable, schemas.ControlsTable)).Scan(&there)
+	if err != nil {
+		return fmt.Errorf("looking for the tables of %s: %w", schema.Database, err)
+	}
+	if there == 3 {
+		return nil
+	}
+	again, err := goose.NewProvider("", db, files,
+		goose.WithStore(versions{schema}), goose.WithDisableVersioning(true), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return fmt.Errorf("reading migrations: %w", err)
+	}
+	if _, err := again.Up(ctx); err != nil {
+		return fmt.Errorf("making the missing tables of %s: %w", schema.Database, err)
+	}
+	ch.log.Warn("tables were missing and are made again, empty", zap.String("database", schema.Database))
 	return nil
 }
 

@@ -44,7 +44,9 @@ ClickHouse.`,
 			use: "store", short: "Store events and verdicts in ClickHouse", stores: true,
 			long: `Reads events and verdicts from Kafka, in a consumer group of its own, and stores them
 in ClickHouse, each once. Tables are made and migrated at start. While ClickHouse is
-away it waits and catches up later.`,
+away or refuses (read-only, a full disk, a changed table), events wait in Kafka and
+/readyz says why; afterwards it catches up. Single rows that ClickHouse refuses for
+ever are dead-lettered.`,
 			example: `  apiwarden store --config apiwarden.yaml --http 127.0.0.1:8082
   apiwarden store --print-schema | less`,
 		},
