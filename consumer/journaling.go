@@ -53,6 +53,7 @@ func (s *session) settle(ctx context.Context, p *partition) error {
 		p.rotation = newRotation(p.journal.Shards, time.Duration(s.cfg.State.Interval), p.kept.first, time.Now())
 	}
 	p.replay = nil
+	s.deps.Metrics.engine(p, p.engine.Stats())
 	s.deps.Metrics.Restore.Set(time.Since(r.began).Seconds())
 	r.log.Info("partition is live", zap.Int64("offset", p.next), zap.Duration("took", time.Since(r.began)))
 	if err := s.bans.Enforce(ctx, p.tp.partition, p.engine.Shown()); err != nil {

@@ -48,6 +48,7 @@ type session struct {
 	errands  chan errand // to the goroutine that writes
 	landed   chan errand // and back
 	underway int         // errands that have not come back
+	waiting  atomic.Bool // copies are due, and there is no room for their errands
 	copies   []*detector.ShardCopy
 	aged     time.Time // when the age of snapshots was shown last
 	broken   error     // the state topic refuses us

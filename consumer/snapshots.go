@@ -50,6 +50,9 @@ func (s *session) write(ctx context.Context) {
 		e.written, e.err = s.state.Write(ctx, e.p.tp.partition, e.piece, e.parts)
 		e.piece.Data = nil
 		s.landed <- e // has room for all that are under way
+		if s.waiting.Load() {
+			s.wake.ring()
+		}
 	}
 }
 
@@ -144,6 +147,7 @@ func (s *session) snapshot() error {
 	if !left {
 		s.wake.ring() // what is left is not for when records come
 	}
+	s.waiting.Store(s.underway == copiesInHand)
 	s.showAge(began)
 	return nil
 }
