@@ -137,6 +137,9 @@ func (p *process) runOn(ctx context.Context, listener net.Listener) error {
 		server.Go(func() error { return p.reload.run(serving) })
 	}
 
+	if p.detect != nil {
+		limitMemory(int64(p.cfg.State.MaxBytes))
+	}
 	parts, partsCtx := errgroup.WithContext(working)
 	if p.detect != nil {
 		parts.Go(func() error { return p.detect.Run(partsCtx) })
