@@ -187,7 +187,7 @@ func TestSlowInserts(t *testing.T) {
 	w.events(t, 1000, 0)
 	eventually(t, func() (bool, string) {
 		a, b := testutil.CollectAndCount(w.deps.Metrics.StoreLag)/2, testutil.CollectAndCount(second.deps.Metrics.StoreLag)/2
-		return a == 4 && b == 4, fmt.Sprintf("%d and %d of eight partitions, want four each", a, b)
+		return a == 6 && b == 6, fmt.Sprintf("%d and %d of twelve partitions, want six each", a, b)
 	})
 	w.rows(t, 2000)
 	w.committed(t, 2000)
