@@ -162,14 +162,15 @@ func drawTrial(t *rapid.T) *trial {
 		tr.options.MaxEndpoints = rapid.IntRange(1, 3).Draw(t, "endpoints")
 	}
 	n := rapid.SampledFrom([]int{5, 20, 60, 300}).Draw(t, "events")
-	crowd := rapid.SampledFrom([]int{1, 8, 60}).Draw(t, "crowd")
+	crowd := rapid.SampledFrom([]int{1, 3, 8, 60}).Draw(t, "crowd")
+	seldom := rapid.SampledFrom([]int{6, 12, 40}).Draw(t, "seldom")
 	for i, ev := range drawEvents(t, lateness, n) {
 		x := ev.event()
 		if crowd > 1 {
 			x.ClientIP = netip.AddrFrom4([4]byte{198, 51, 100, byte(rapid.IntRange(1, crowd).Draw(t, "client"))})
 		}
 		tr.events = append(tr.events, x)
-		switch rapid.IntRange(0, 40).Draw(t, "beside") {
+		switch rapid.IntRange(0, seldom).Draw(t, "beside") {
 		case 0:
 			others := slices.Clone(drawRules(t))
 			for j := range others { // some stay as they were, some change, some are new
