@@ -62,7 +62,7 @@ func newSession(d *Detect, lasting context.Context, producer *sink.Producer, ban
 		detect: d, producer: producer, bans: bans, owned: make(map[topicPartition]*partition), stateClient: state,
 		arrivals: arrivals{ready: make(map[topicPartition]*partition), awaited: make(map[topicPartition]bool)},
 		library:  newLibrary(&d.rules, d.cfg.Input.decoderOptions()),
-		errands: make(chan errand, copiesInHand), landed: make(chan errand, copiesInHand),
+		errands:  make(chan errand, copiesInHand), landed: make(chan errand, copiesInHand),
 	}
 }
 
