@@ -88,33 +88,53 @@ func (c *comparison) found(v *schemas.Verdict, s sight) error {
 	if s.kept {
 		e.flags |= stored
 	}
-	switch {
-	case e.flags.has(notKnown), c.haze.hides(v):
-		e.flags |= notKnown
-		c.place.Unknown++
+	if e.flags.has(notKnown) || c.haze.hides(v) {
+		c.unknown(e)
 		return nil
+	}
+	c.text = canonical(c.text[:0], v)
+	var want *schemas.Verdict
+	var fields []FieldDifference
+	if !c.expects.same(e, c.text) {
+		var err error
+		if want, err = c.expects.verdict(e); err != nil {
+			return err
+		}
+		if s.flag == inClickHouse {
+			*want = sink.AsStored(*want)
+		}
+		if fields, err = differences(canonical(nil, want), c.text); err != nil {
+			return err
+		}
+	}
+	if len(fields) > 0 && c.haze != nil && overBudget(want, v, fields) {
+		c.unknown(e)
+		return nil
+	}
+	switch {
 	case again:
 		c.place.Repeated++
 	case !e.flags.has(notReached):
 		c.place.Compared++
 	}
-	c.text = canonical(c.text[:0], v)
-	if c.expects.same(e, c.text) {
-		return nil
-	}
-	want, err := c.expects.verdict(e)
-	if err != nil {
-		return err
-	}
-	if s.flag == inClickHouse {
-		*want = sink.AsStored(*want)
-	}
-	fields, err := differences(canonical(nil, want), c.text)
-	if err == nil && len(fields) > 0 {
+	if len(fields) > 0 {
 		c.place.Different++
 		c.finding(FoundDifferent, want, s.at, fields)
 	}
-	return err
+	return nil
+}
+
+// unknown counts a verdict of which nothing can be said, here and in the other places.
+func (c *comparison) unknown(e *expected) {
+	e.flags |= notKnown
+	c.place.Unknown++
+}
+
+// overBudget says whether two verdicts differ only in whether the rule's budget of bans was
+// used up. Bans of others decide that, which may be hidden.
+func overBudget(want, got *schemas.Verdict, fields []FieldDifference) bool {
+	return want.Action == schemas.ActionBan && (want.ActionTaken == schemas.TakenAlert || got.ActionTaken == schemas.TakenAlert) &&
+		!slices.ContainsFunc(fields, func(f FieldDifference) bool { return f.Field != "action_taken" && f.Field != "details" })
 }
 
 // ours says whether a verdict is of a record of our log.

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"hash/maphash"
@@ -22,6 +23,7 @@ type expectations struct {
 	all    []expected
 	blocks [][]byte // packed
 	open   []byte   // the last one, which is not full
+	packed []byte   // scratch
 	packer *zstd.Encoder
 	reader *zstd.Decoder
 
@@ -110,7 +112,8 @@ func (x *expectations) add(v *schemas.Verdict, kept int32, flags expectedFlags) 
 	x.index[k] = int32(len(x.all))
 	x.all = append(x.all, e)
 	if len(x.open) >= blockBytes {
-		x.blocks = append(x.blocks, x.packer.EncodeAll(x.open, nil))
+		x.packed = x.packer.EncodeAll(x.open, x.packed[:0])
+		x.blocks = append(x.blocks, bytes.Clone(x.packed)) // without room for more
 		x.open = x.open[:0]
 	}
 	return nil

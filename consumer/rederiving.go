@@ -129,6 +129,10 @@ func (r *rederiving) run(ctx context.Context) error {
 	if err := reader.read(ctx, map[int32]span{r.tp.partition: {r.next, r.until}}); err != nil {
 		return err
 	}
+	if evicted := r.engine.Stats().Evicted; evicted > 0 && r.haze != nil {
+		v.remark("%d records of counts were evicted in %s/%d, whose beginning is missing: which ones depends on what was in memory then, so single verdicts may differ without a fault",
+			evicted, r.tp.topic, r.tp.partition)
+	}
 	r.engine, r.judge, r.rules, r.replay = nil, nil, nil, nil
 	return nil
 }

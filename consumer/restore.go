@@ -273,9 +273,11 @@ func (s *session) rewind(p *partition, chosen map[int]*chosenShard) error {
 
 // listed gives an answer about offsets of topics, or the first error in it.
 func listed(offsets kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
-	if err == nil {
-		err = offsets.Error()
-	}
+	offsets.Each(func(o kadm.ListedOffset) {
+		if err == nil && o.Err != nil {
+			err = fmt.Errorf("%s/%d: %w", o.Topic, o.Partition, o.Err)
+		}
+	})
 	if err != nil {
 		return nil, refusalOr("looking for offsets", err)
 	}

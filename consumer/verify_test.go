@@ -383,6 +383,83 @@ func TestVerifyWhileDetectGoesOn(t *testing.T) {
 	})
 }
 
+// TestVerifyAfterCrashes: processes vanish, and what they had not committed is judged
+// again by others.
+func TestVerifyAfterCrashes(t *testing.T) {
+	seldomCommits := kgo.AutoCommitInterval(24 * time.Hour) // as in TestCountsSurviveCrashes
+	atSite(t, func(t *testing.T, s *site) {
+		s.cfg.State.Interval = schemas.Duration(10 * time.Second)
+		rnd := rand.New(rand.NewPCG(11, 12))
+		for range 4 {
+			w := &wire{dial: s.net.DialContext}
+			d := s.detect(t, manyVerdicts, kgo.Dialer(w.Dial), seldomCommits)
+			s.crowd(t, rnd, 500)
+			w.cut()
+			if err := d.stop(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d := s.detect(t, manyVerdicts, seldomCommits)
+		s.crowd(t, rnd, 500)
+		if err := d.stop(); err != nil {
+			t.Fatal(err)
+		}
+		r := s.verify(t, manyVerdicts, VerifyOptions{})
+		wantPlace(t, r, 0, 0, 0)
+		if p := r.Places[0]; r.Events != 2500 || p.Compared < 300 || p.Unknown+p.Foreign != 0 {
+			t.Errorf("of %d events %+v", r.Events, p)
+		}
+	})
+}
+
+func TestOverBudget(t *testing.T) {
+	banned := &schemas.Verdict{Action: schemas.ActionBan, ActionTaken: "ban", Details: "a"}
+	alert := &schemas.Verdict{Action: schemas.ActionBan, ActionTaken: schemas.TakenAlert, Details: "a; only an alert"}
+	logged := &schemas.Verdict{Action: schemas.ActionBan, ActionTaken: schemas.TakenLoggedOnly, Details: "a"}
+	counted := &schemas.Verdict{Action: schemas.ActionBan, ActionTaken: schemas.TakenAlert, Details: "a", Count: 2}
+	for _, c := range []struct {
+		want, got *schemas.Verdict
+		is        bool
+	}{{banned, alert, true}, {alert, banned, true}, {banned, logged, false}, {banned, counted, false}} {
+		fields, err := differences(canonical(nil, c.want), canonical(nil, c.got))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := overBudget(c.want, c.got, fields); got != c.is {
+			t.Errorf("%+v and %+v: %v", c.want, c.got, got)
+		}
+	}
+}
+
+func TestHaze(t *testing.T) {
+	ban := func(subject string, n int, at, until schemas.Micros) *schemas.Verdict {
+		return &schemas.Verdict{VerdictID: fmt.Sprintf("%032x", n), Action: schemas.ActionBan, Scope: schemas.ScopeIP, Subject: subject, EventTime: at, ExpiresAt: &until}
+	}
+	h := newHaze()
+	h.horizon, h.memory = 100, 50
+	for _, v := range []*schemas.Verdict{ban("a", 1, 90, 95), ban("b", 2, 80, 85), ban("b", 3, 120, 125), ban("c", 4, 90, 95), ban("c", 5, 150, 155), ban("d", 6, 95, 99)} {
+		h.verdict(v, false)
+	}
+	for _, v := range []*schemas.Verdict{ban("a", 1, 90, 95), ban("b", 7, 82, 87), ban("b", 3, 120, 125), ban("c", 8, 130, 135), ban("d", 6, 95, 98)} {
+		h.verdict(v, true)
+	}
+	h.settle()
+	for subject, want := range map[string]schemas.Micros{
+		"a": 0,   // both say the same
+		"b": 132, // the last difference before the horizon is at 82
+		"c": 200, // from 90 to 140 there is another one, at 130, and in the 50 after that a third
+		"d": 145, // it ended at another time
+		"e": 0,
+	} {
+		if got := h.until[schemas.BanKey(schemas.ScopeIP, subject)]; got != want {
+			t.Errorf("%s is hidden until %d, want %d", subject, got, want)
+		}
+	}
+	if hidden := ban("b", 9, 131, 140); !h.hides(hidden) || h.hides(ban("b", 9, 132, 140)) || (*haze)(nil).hides(hidden) {
+		t.Error("what is hidden does not go by the event's time")
+	}
+}
+
 func TestVerifyRefusesAnEmptyRange(t *testing.T) {
 	now := time.Now()
 	if _, err := NewVerify(DefaultConfig(), VerifyOptions{From: now, To: now}, Deps{Program: program(t, everyEvent), Log: zap.NewNop()}); err == nil {
