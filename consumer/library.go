@@ -84,12 +84,3 @@ func (l *library) program(j *journal, hash string, log *zap.Logger) *detector.Pr
 	}
 	return p
 }
-
-// ids names the rules of a set that a journal names.
-func (l *library) ids(j *journal, hash string, log *zap.Logger) []string {
-	var ids []string
-	for _, r := range l.program(j, hash, log).Rules() {
-		ids = append(ids, r.ID)
-	}
-	return ids
-}

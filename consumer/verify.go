@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/apiwarden/apiwarden/detector"
 	"github.com/apiwarden/apiwarden/schemas"
 	"github.com/apiwarden/apiwarden/sink"
 )
@@ -137,9 +138,14 @@ func (v *Verify) rederive(ctx context.Context, s *survey, x *expectations, repor
 			defer mu.Unlock()
 			parts[n], described[n] = r, verified(r, j, journaled)
 			for _, e := range j.Entries {
-				if e.Rules != "" && report.RuleSets[e.Rules] == nil {
-					report.RuleSets[e.Rules] = v.library.ids(j, e.Rules, v.log)
+				if e.Rules == "" || report.RuleSets[e.Rules] != nil {
+					continue
 				}
+				rules := v.library.program(j, e.Rules, v.log)
+				if rules.Hash() != e.Rules {
+					v.remark("rules %s are not what they were, to this release: verdicts by them may differ without a fault (see the log)", e.Rules)
+				}
+				report.RuleSets[e.Rules] = ruleIDs(rules)
 			}
 			return nil
 		})
@@ -156,6 +162,14 @@ func (v *Verify) rederive(ctx context.Context, s *survey, x *expectations, repor
 		}
 	}
 	return parts, nil
+}
+
+func ruleIDs(p *detector.Program) []string {
+	ids := []string{}
+	for _, r := range p.Rules() {
+		ids = append(ids, r.ID)
+	}
+	return ids
 }
 
 // compare compares the verdicts with what is found of them.

@@ -139,6 +139,25 @@ func TestVerifyAgrees(t *testing.T) {
 	})
 }
 
+// TestVerifyByTheConfiguration: nothing was journaled, and the rules have not changed.
+func TestVerifyByTheConfiguration(t *testing.T) {
+	atSite(t, func(t *testing.T, s *site) {
+		d := s.detect(t, manyVerdicts)
+		s.crowd(t, rand.New(rand.NewPCG(13, 14)), 1000)
+		if err := d.stop(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.adm.DeleteTopics(t.Context(), s.cfg.Topics.State); err != nil {
+			t.Fatal(err)
+		}
+		r := s.verify(t, manyVerdicts, VerifyOptions{})
+		wantPlace(t, r, 0, 0, 0)
+		if len(r.RuleSets) != 1 || r.Partitions[0].InForce[0].At != nil || !strings.Contains(strings.Join(r.Notes, " "), s.cfg.Topics.State) {
+			t.Errorf("rule sets %v, notes %v, in force %+v", r.RuleSets, r.Notes, r.Partitions[0].InForce)
+		}
+	})
+}
+
 // TestVerifyFindsWhatWasTamperedWith takes verdicts away, alters and invents some.
 func TestVerifyFindsWhatWasTamperedWith(t *testing.T) {
 	atSite(t, func(t *testing.T, s *site) {

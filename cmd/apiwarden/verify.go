@@ -40,7 +40,10 @@ detect writes them to topics.state, with the offset from which each holds (--ver
 lists them). What input says is taken from the configuration, and so are the rules where
 topics.state knows nothing.
 
-What detect has not committed yet is not looked at, nor what store has not. Verdicts
+The log is read from where counting began, or from where it begins now, whatever range
+is asked for. What detect has not committed yet is not looked at, nor what store has not.
+A process that crashes before it commits, followed by one with other rules, leaves
+verdicts that the log does not give by those rules: they are extra. Verdicts
 that depend on records which have been deleted from the log cannot be known, nor can
 those that have outlived the retention of their place be missed: they are counted as
 unknown.`,
