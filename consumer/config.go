@@ -102,6 +102,11 @@ func (c StateConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
+// bound is what a shard may hold where the topic that is judged has so many partitions.
+func (c StateConfig) bound(inputs int64, shards int) bound {
+	return bound{Bytes: max(1, int64(c.MaxBytes)/(max(1, inputs)*int64(shards))), Endpoints: c.MaxEndpoints}
+}
+
 // judged is the topic that detect judges.
 func (c Config) judged() string {
 	if c.Input.Rekey {

@@ -31,6 +31,13 @@
 // (lag.go) comes from the fetches themselves and is computed when it is asked for, so that
 // it rises while the loop waits.
 //
+// Verify (verify.go) derives the verdicts from the log once more and compares them with
+// those that were written. survey.go says what there is, and in which order that has to be
+// asked; rederiving.go judges a partition again, with spans.go reading it, by what its
+// journal says; expectations.go keeps what that gives, packed, and comparison.go compares it
+// with what is found. haze.go is about what cannot be known of a log that begins too late;
+// verifyreport.go is the outcome.
+//
 // # State
 //
 // What is counted is a function of the log and of a journal. The topic state has both
@@ -43,6 +50,8 @@
 //     acknowledged. Goroutines of their own encode, pack and write the copies.
 //   - restore.go: partitions that are gained are restored beside the loop: the newest
 //     usable snapshot of each shard, and the log from the smallest offset among them on.
+//   - library.go: the rules that a journal names, compiled, and the engine that stands at
+//     its beginning.
 //   - replay.go: what is read again is judged as the journal says that it was, and its
 //     outputs are discarded up to where they are known to be acknowledged. Nothing of it
 //     is marked. Then the partition is live (session.settle).

@@ -101,12 +101,7 @@ func newID() uint64 {
 }
 
 // bound is what a shard of a partition may hold, of what the group may.
-func (s *session) bound(shards int) bound {
-	return bound{
-		Bytes:     max(1, int64(s.cfg.State.MaxBytes)/(max(1, s.inputs.Load())*int64(shards))),
-		Endpoints: s.cfg.State.MaxEndpoints,
-	}
-}
+func (s *session) bound(shards int) bound { return s.cfg.State.bound(s.inputs.Load(), shards) }
 
 // changes are the entries that bring a partition in line with this process.
 func (s *session) changes(p *partition) []entry {

@@ -42,7 +42,9 @@ func NewRekey(cfg Config, deps Deps) (*Rekey, error) {
 }
 
 // Group is the consumer group of the stage.
-func (r *Rekey) Group() string { return r.cfg.Kafka.Group + "-rekey" }
+func (r *Rekey) Group() string { return rekeyGroup(r.cfg) }
+
+func rekeyGroup(c Config) string { return c.Kafka.Group + "-rekey" }
 
 // Ready reports whether records are being keyed anew; if not, why. Safe for
 // concurrent use.

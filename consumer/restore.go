@@ -23,11 +23,10 @@ import (
 // arrivals hands partitions over, from the client's goroutine that restores them to
 // the loop that judges them.
 type arrivals struct {
-	mu       sync.Mutex
-	ready    map[topicPartition]*partition
-	awaited  map[topicPartition]bool // assigned, and not handed over yet
-	failed   error                   // waiting does not help
-	programs map[string]*detector.Program
+	mu      sync.Mutex
+	ready   map[topicPartition]*partition
+	awaited map[topicPartition]bool // assigned, and not handed over yet
+	failed  error                   // waiting does not help
 }
 
 // onOffsets restores the partitions that are added to the assignment and says from
@@ -157,28 +156,16 @@ func (s *session) logsOf(ctx context.Context, topic string, partitions map[int32
 		known = max(known, int(n)+1) // what was asked lately is not asked again
 	}
 	s.inputs.Store(int64(known))
-	list := func(ask func() (kadm.ListedOffsets, error)) (kadm.ListedOffsets, error) {
-		listed, err := ask()
-		if err == nil {
-			err = listed.Error()
-		}
-		if err != nil {
-			return nil, refusalOr("looking for offsets of topic "+topic, err)
-		}
-		return listed, nil
-	}
-	starts, err := list(func() (kadm.ListedOffsets, error) { return adm.ListStartOffsets(ctx, topic) })
+	starts, err := listed(adm.ListStartOffsets(ctx, topic))
 	if err != nil {
 		return nil, err
 	}
 	// Read-committed, as we read: what lies behind an open transaction is not there yet.
-	ends, err := list(func() (kadm.ListedOffsets, error) { return adm.ListCommittedOffsets(ctx, topic) })
+	ends, err := listed(adm.ListCommittedOffsets(ctx, topic))
 	if err != nil {
 		return nil, err
 	}
-	recent, err := list(func() (kadm.ListedOffsets, error) {
-		return adm.ListOffsetsAfterMilli(ctx, time.Now().Add(-resetBack).UnixMilli(), topic)
-	})
+	recent, err := listed(adm.ListOffsetsAfterMilli(ctx, time.Now().Add(-resetBack).UnixMilli(), topic))
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +174,7 @@ func (s *session) logsOf(ctx context.Context, topic string, partitions map[int32
 	case s.unset == kgo.NewOffset().AtEnd():
 		begin = ends
 	case s.unset != kgo.NewOffset().AtStart():
-		if begin, err = list(func() (kadm.ListedOffsets, error) { return adm.ListOffsetsAfterMilli(ctx, milli, topic) }); err != nil {
+		if begin, err = listed(adm.ListOffsetsAfterMilli(ctx, milli, topic)); err != nil {
 			return nil, err
 		}
 	}
@@ -224,7 +211,7 @@ func (s *session) restore(g *gained, stored *sink.StoredState) (*partition, erro
 	}
 	p := &partition{tp: g.tp, committed: g.committed, start: g.start, end: g.end, topicID: g.topicID}
 	p.kept.first = -1
-	j := s.findJournal(g, stored, p, log)
+	j := findJournal(g, stored, p, log)
 	if j == nil {
 		p.next = max(g.resolved, g.start)
 		if g.committed >= 0 {
@@ -271,36 +258,30 @@ func newEngine(tp topicPartition, j *journal, rules *detector.Program, b bound) 
 
 // rewind makes the engine as it stood at p.next, and the steps from there on.
 func (s *session) rewind(p *partition, chosen map[int]*chosenShard) error {
-	j := p.journal
-	n := max(1, j.upTo(p.next))
-	hash, b := j.inForce(n)
-	var err error
-	if p.rules, err = s.rulesOf(j, hash, p.replay.log); err != nil {
+	if err := s.library.rewind(p); err != nil {
 		return err
 	}
-	for _, e := range j.Entries[n:] {
-		st := step{entry: e}
-		if e.Rules != "" {
-			if st.rules, err = s.rulesOf(j, e.Rules, p.replay.log); err != nil {
-				return err
-			}
-		}
-		p.replay.steps = append(p.replay.steps, st)
-	}
-	p.engine = newEngine(p.tp, j, p.rules.program, b)
 	for shard, c := range chosen {
 		if err := p.engine.Restore(c.wholeCopy, c.changesCopy); err != nil {
 			s.deps.Metrics.SnapshotsUnusable.Inc()
 			p.replay.log.Error("a snapshot that was chosen cannot be restored: counts of its shard start empty and may be too low", zap.Int("shard", shard), zap.Error(err))
 		}
 	}
-	p.engine.Begin(p.next)
-	for _, e := range j.Entries[:n] {
-		if e.Kind == entryControl {
-			p.engine.Control(e.Offset, e.Control.control())
-		}
-	}
+	p.resume()
 	return nil
+}
+
+// listed gives an answer about offsets of topics, or the first error in it.
+func listed(offsets kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
+	offsets.Each(func(o kadm.ListedOffset) {
+		if err == nil && o.Err != nil {
+			err = fmt.Errorf("%s/%d: %w", o.Topic, o.Partition, o.Err)
+		}
+	})
+	if err != nil {
+		return nil, refusalOr("looking for offsets", err)
+	}
+	return offsets, nil
 }
 
 // refusalOr gives err as a permanent one where asking again is pointless.
@@ -313,7 +294,7 @@ func refusalOr(doing string, err error) error {
 
 // findJournal gives the newest journal that can be used, and notes in p where it
 // stands; nil: there is none.
-func (s *session) findJournal(g *gained, stored *sink.StoredState, p *partition, log *zap.Logger) *journal {
+func findJournal(g *gained, stored *sink.StoredState, p *partition, log *zap.Logger) *journal {
 	var best *journal
 	for _, piece := range stored.Pieces {
 		if piece.Shard != sink.JournalShard || piece.Slot >= journalSlots {
@@ -458,38 +439,4 @@ func (s *session) chooseShard(g *gained, pieces []*sink.StoredPiece, j *journal,
 		return c
 	}
 	return nil
-}
-
-// rulesOf gives the rules that a journal names, compiled from its text, with a decoder
-// of the partition's own.
-func (s *session) rulesOf(j *journal, hash string, log *zap.Logger) (*ruleset, error) {
-	p, current := s.arrivals.program(hash), s.detect.rules.Load()
-	if hash == current.Hash() {
-		p = current
-	}
-	if p == nil {
-		var err error
-		switch p, err = detector.LoadSource(j.Rules[hash]); {
-		case err != nil:
-			log.Error("rules of the journal cannot be loaded: what they judged is read again with the present ones", zap.String("rules_hash", hash), zap.Error(err))
-			p = current
-		case p.Hash() != hash:
-			log.Warn("rules of the journal decide otherwise in this release: counts of rules that changed start empty", zap.String("rules_hash", hash))
-		}
-		s.arrivals.keep(hash, p)
-	}
-	return newRuleset(p, s.cfg.Input.decoderOptions())
-}
-
-// program gives rules that were compiled before, nil if there are none of the hash.
-func (a *arrivals) program(hash string) *detector.Program {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.programs[hash]
-}
-
-func (a *arrivals) keep(hash string, p *detector.Program) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.programs[hash] = p
 }

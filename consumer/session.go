@@ -40,6 +40,7 @@ type session struct {
 	unset    kgo.Offset // what the client makes of partitions that the group has no offset of
 
 	arrivals    arrivals
+	library     *library
 	restoring   sink.Seldom
 	state       *sink.StateWriter
 	stateClient *kgo.Client
@@ -59,10 +60,9 @@ func newSession(d *Detect, lasting context.Context, producer *sink.Producer, ban
 	return &session{
 		member: member{cfg: d.cfg, deps: d.deps, log: d.log, lasting: lasting},
 		detect: d, producer: producer, bans: bans, owned: make(map[topicPartition]*partition), stateClient: state,
-		arrivals: arrivals{
-			ready: make(map[topicPartition]*partition), awaited: make(map[topicPartition]bool), programs: make(map[string]*detector.Program),
-		},
-		errands: make(chan errand, copiesInHand), landed: make(chan errand, copiesInHand),
+		arrivals: arrivals{ready: make(map[topicPartition]*partition), awaited: make(map[topicPartition]bool)},
+		library:  newLibrary(&d.rules, d.cfg.Input.decoderOptions()),
+		errands:  make(chan errand, copiesInHand), landed: make(chan errand, copiesInHand),
 	}
 }
 

@@ -37,7 +37,9 @@ func NewStore(cfg Config, clickhouse sink.ClickHouseConfig, deps Deps) (*Store, 
 }
 
 // Group is the consumer group of store.
-func (s *Store) Group() string { return s.cfg.Kafka.Group + "-store" }
+func (s *Store) Group() string { return storeGroup(s.cfg) }
+
+func storeGroup(c Config) string { return c.Kafka.Group + "-store" }
 
 // waitingAloud is for how long ClickHouse may refuse before store is not ready.
 const waitingAloud = 5 * time.Second

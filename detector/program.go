@@ -190,6 +190,21 @@ func (p *Program) Identity() *schemas.Identity { return &p.set.Settings.Identity
 // MaxSkew is how far an event may be ahead of its record's timestamp, in µs.
 func (p *Program) MaxSkew() int64 { return p.set.Settings.MaxSkew }
 
+// Remembers is for how long, in µs of event time, what an event led to can matter to
+// verdicts on later events: windows, bans and what lengthens bans.
+func (p *Program) Remembers() int64 {
+	ban := int64(0)
+	for _, r := range p.rules {
+		if r.Action == schemas.ActionBan {
+			ban = max(ban, r.BanFor)
+		}
+	}
+	if e := p.set.Settings.Escalation; e != nil && ban > 0 {
+		ban = max(ban, e.Max) + e.Decay
+	}
+	return p.longest + p.set.Settings.Lateness + ban
+}
+
 // Source is the text that the rules were read from; empty where they were not read.
 func (p *Program) Source() Source { return p.set.source }
 

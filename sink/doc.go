@@ -22,7 +22,8 @@
 //   - waiting.go: what ClickHouse is asked for in vain, for the metrics and /readyz
 //   - migrate.go, versions.go: the tables of schemas/sql, brought up to date by goose
 //   - event_batch.go, event_columns.go, redact.go, redact_key.go: rows of the events table
-//   - verdict_rows.go, control_rows.go: rows of the verdicts and the controls table
+//   - verdict_rows.go, control_rows.go: rows of the verdicts and the controls table; readverdicts.go
+//     reads verdicts back, for those who verify
 //   - insert.go, halving.go: a partition of a table at a time; what is refused is
 //     halved until the rows at fault stand alone
 //
