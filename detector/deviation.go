@@ -11,20 +11,23 @@ type deviation struct {
 // of says how far x is from what was learned, in standard deviations that are widened
 // by floor, so that a series that hardly moves does not make much of little.
 func (d *deviation) of(x, floor float64) float64 {
-	return (x - d.Mean) / (math.Sqrt(d.Variance) + floor)
+	return (x - d.Mean) / d.widened(floor)
 }
 
-// learn takes x in at the given rate, 0..1, with its distance cut to reach: one giant
+// widened is the standard deviation with the floor.
+func (d *deviation) widened(floor float64) float64 { return math.Sqrt(d.Variance) + floor }
+
+// cut limits x to so far from the mean.
+func (d *deviation) cut(x, far float64) float64 {
+	return max(d.Mean-far, min(d.Mean+far, x))
+}
+
+// learn takes x in at the given rate, 0..1, cut to so far from the mean: one giant
 // outlier must not become the measure of what follows.
-func (d *deviation) learn(x, rate, reach float64) {
-	by := max(-reach, min(reach, x-d.Mean))
+func (d *deviation) learn(x, rate, far float64) {
+	by := d.cut(x, far) - d.Mean
 	d.Mean += rate * by
 	d.Variance = (1 - rate) * (d.Variance + rate*by*by)
-}
-
-// learnWithin is learn with the cut at so many widened standard deviations.
-func (d *deviation) learnWithin(x, rate, floor, deviations float64) {
-	d.learn(x, rate, deviations*(math.Sqrt(d.Variance)+floor))
 }
 
 // bothAgree is the geometric mean of two deviations that point the same way, else 0.

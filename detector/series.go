@@ -41,7 +41,7 @@ const seriesRecent = 12 // records
 
 // The parameters, the same for all series. docs/BASELINES.md tells how they were chosen.
 const (
-	levelRate     = 1.0 / 300  // of the level and of the deviations
+	levelRate     = 1.0 / 250  // of the level and of the deviations
 	meanRate      = 1.0 / 1000 // of the slow mean
 	featureRate   = 1.0 / 3000 // of the features' slow deviations
 	dayRate       = 0.2        // of the level of an hour, a day
@@ -60,13 +60,14 @@ const (
 	narrowest     = 1e-9 // of the floor: the width of a range that has none
 	newQuiet      = 30   // records without, that must go before
 	largeFar      = 2.8  // deviations
-	largeQuiet    = 12   // records without, that must go before
+	largeQuiet    = 12   // records without either, that must go before
 )
 
-// Of shares: 1 is 100 %.
+// What differs by less is never far, whatever the level.
 const (
-	shareFloor = 0.01 // percentage points below which no difference counts
-	sharePrior = 20.0 // requests that are taken to have behaved as usual, beside those of the bucket
+	countFloor = 1.0
+	shareFloor = 0.01 // a percentage point
+	sharePrior = 100.0 // requests that are taken to have behaved as usual, beside those of the bucket
 )
 
 // Observe judges a record and then learns it. time is when its bucket opened, in s, of
@@ -76,6 +77,12 @@ const (
 // out. It takes about 100 ns.
 func (s *Series) Observe(time int64, value float64) SeriesFinding {
 	return s.state.observe(time, value, 0)
+}
+
+// ObserveCount is Observe for a number of things, such as requests or clients in a
+// bucket: one more or less than usual is never far, however rare they are.
+func (s *Series) ObserveCount(time int64, count float64) SeriesFinding {
+	return s.state.observe(time, count, countFloor)
 }
 
 // ObserveShare is Observe for a share, 0..1, of so many requests, such as that of
@@ -98,9 +105,12 @@ func (s *Series) ObserveShare(time int64, share, requests float64) SeriesFinding
 // seriesView is one record in all the ways in which it is looked at.
 type seriesView struct {
 	value, log  float64
+	cut         float64           // the value as far as it may be learned
 	off, offLog float64           // the distance to the level of the hour
 	floor       float64           // what differs by less is never far
+	logFloor    float64           // the same in the logarithmic view
 	level       float64           // of the hour of the day
+	known       [features]bool    // whether the hour's level is known; the slow mean stands in for it
 	x           [features]float64 // whose range is remembered
 }
 
@@ -122,10 +132,10 @@ func (s *seriesState) observe(time int64, value, leastFloor float64) SeriesFindi
 	s.Newest = max(s.Newest, time)
 
 	v := s.view(value, leastFloor, day, week)
-	f := s.judge(&v, day)
+	f := s.judge(&v)
+	s.Day.learn(day, v.cut, part, dayRate)
+	s.Week.learn(week, v.cut, part, weekRate)
 	s.learn(&v)
-	s.Day.learn(day, value, part, dayRate)
-	s.Week.learn(week, value, part, weekRate)
 	return f
 }
 
@@ -146,6 +156,12 @@ func (s *seriesState) view(value, leastFloor float64, day, week int) seriesView 
 		weekLevel = s.Week.level(week)
 	}
 	v := seriesView{value: value, level: level, floor: max(levelFloor*s.Level, leastFloor, math.SmallestNonzeroFloat32)}
+	v.logFloor = max(logFloor, leastFloor/(s.Level+v.floor))
+	v.known[featureDay], v.known[featureWeek] = s.Day.ready(day), s.Week.ready(week)
+	v.cut = value
+	if s.Records > warmUp && s.Level > 0 {
+		v.cut = s.Value.cut(value, reach*s.Value.widened(v.floor))
+	}
 	v.log = logOver(value, v.floor)
 	v.off, v.offLog = value-level, v.log-logOver(level, v.floor)
 
@@ -165,15 +181,15 @@ func (s *seriesState) view(value, leastFloor float64, day, week int) seriesView 
 }
 
 // judge says what the record in hand is, by what went before it.
-func (s *seriesState) judge(v *seriesView, day int) SeriesFinding {
+func (s *seriesState) judge(v *seriesView) SeriesFinding {
 	n := s.Records
 	before := n - 1
 	f := SeriesFinding{Value: v.value, Usual: s.Value.Mean}
 	if n > warmUp {
-		f.Deviation = bothAgree(s.Value.of(v.value, v.floor), s.Log.of(v.log, logFloor))
-		if s.Day.ready(day) && n > seasonAfter && s.Off.Variance < seasonExplain*s.Value.Variance {
+		f.Deviation = bothAgree(s.Value.of(v.value, v.floor), s.Log.of(v.log, v.logFloor))
+		if v.known[featureDay] && n > seasonAfter && s.Off.Variance < seasonExplain*s.Value.Variance {
 			f.Seasonal, f.Usual = true, v.level
-			f.Deviation = (f.Deviation + bothAgree(s.Off.of(v.off, v.floor), s.OffLog.of(v.offLog, logFloor))) / 2
+			f.Deviation = (f.Deviation + bothAgree(s.Off.of(v.off, v.floor), s.OffLog.of(v.offLog, v.logFloor))) / 2
 		}
 	}
 	f.Samples = min(before, (extentBlocks-1)*extentBlock+before%extentBlock)
@@ -187,7 +203,7 @@ func (s *seriesState) judge(v *seriesView, day int) SeriesFinding {
 	switch {
 	case isNew && n-s.LastNew >= newQuiet:
 		f.Kind, f.Score = SeriesNew, 0.5+0.5*f.excess/(1+f.excess)
-	case isLarge && n-s.LastLarge >= largeQuiet:
+	case isLarge && n-max(s.LastLarge, s.LastNew) >= largeQuiet:
 		f.Kind, f.Score = SeriesLarge, 0.5*(1-largeFar/2/far)
 	}
 	if isNew {
@@ -202,22 +218,22 @@ func (s *seriesState) judge(v *seriesView, day int) SeriesFinding {
 	return f
 }
 
-// findExcess finds the feature that is farthest beyond its range. Features that are
+// findExcess finds how far the features are beyond their ranges. Those that are
 // values, and no differences, must be beyond it in the plain and in the logarithmic view.
 func (s *seriesState) findExcess(v *seriesView, f *SeriesFinding) {
-	blocks := int(min((s.Records-1+extentBlock-1)/extentBlock, extentBlocks))
 	for i, x := range v.x {
 		if !s.Features[i].standsOut(x, newDeviations) {
 			continue
 		}
-		low, high := s.Features[i].bounds(blocks)
+		low, high := float64(s.Features[i].Least), float64(s.Features[i].Greatest)
 		e := beyond(x, low, high, v.floor*narrowest)
 		if e > newExcess && i <= featureRecent {
 			e = math.Sqrt(e * beyond(logOver(x, v.floor), logOver(low, v.floor), logOver(high, v.floor), narrowest))
 		}
-		if e > f.excess {
-			f.excess, f.feature, f.observed, f.center, f.low, f.high = e, i, x, v.value-x, low, high
+		if e > newExcess && f.excess <= newExcess { // the plainest of them explains it
+			f.feature, f.observed, f.low, f.high, f.known = i, x, low, high, v.known[i]
 		}
+		f.excess = max(f.excess, e)
 	}
 }
 
@@ -228,20 +244,24 @@ func (s *seriesState) learn(v *seriesView) {
 	if s.Records == 1 {
 		s.Log.Mean, s.Value.Mean = v.log, v.value // whose distance to nothing is not to be cut
 	}
-	s.Value.learnWithin(v.value, rate, v.floor, reach)
-	s.Log.learnWithin(v.log, rate, logFloor, reach)
-	s.Off.learnWithin(v.off, rate, v.floor, reach)
-	s.OffLog.learnWithin(v.offLog, rate, logFloor, reach)
-	s.Level += rate * (math.Abs(v.value) - s.Level)
-	s.Mean += max(meanRate, slowest) * (v.value - s.Mean)
+	s.Value.learn(v.value, rate, reach*s.Value.widened(v.floor))
+	s.Log.learn(v.log, rate, reach*s.Log.widened(v.logFloor))
+	s.Off.learn(v.off, rate, reach*s.Off.widened(v.floor))
+	s.OffLog.learn(v.offLog, rate, reach*s.OffLog.widened(v.logFloor))
+	s.Level += rate * (math.Abs(v.cut) - s.Level)
+	s.Mean += max(meanRate, slowest) * (v.cut - s.Mean)
 
-	at := (s.Records - 1) % (extentBlock * extentBlocks)
-	block := int(at / extentBlock)
+	before := s.Records - 1
+	block := int(before / extentBlock % extentBlocks)
 	for i := range s.Features {
-		if at%extentBlock == 0 {
-			s.Features[i].open(block)
+		e, x := &s.Features[i], v.x[i]
+		if s.Records > newAfter {
+			x = e.cut(x)
 		}
-		s.Features[i].learn(block, v.x[i], max(featureRate, slowest))
+		if before%extentBlock == 0 {
+			e.open(block, int(min(before/extentBlock, extentBlocks)))
+		}
+		e.learn(block, x, max(featureRate, slowest))
 	}
 }
 

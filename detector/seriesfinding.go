@@ -34,12 +34,11 @@ type SeriesFinding struct {
 	Samples   int64   // records that were remembered
 	Span      float64 // of time that they cover, s
 
-	feature  int     // that left its range, where excess > 0
-	observed float64 // its value
-	center   float64 // what a featureDay or featureWeek is the distance to
-	low      float64 // its range
-	high     float64
-	excess   float64 // of the range's width
+	excess    float64 // how far the farthest feature left its range, in widths of it
+	feature   int     // the first one that left it by newExcess
+	observed  float64 // its value
+	known     bool    // it is a distance to the level of the hour and not to the slow mean
+	low, high float64 // its range
 }
 
 // Sentence explains the finding to a person. of is what was measured, such as
@@ -62,12 +61,15 @@ func (f *SeriesFinding) Sentence(of, unit string) string {
 			fmt.Fprintf(&b, "%s had %s to %s%s", behind, low, high, unit)
 		case featureRecent:
 			fmt.Fprintf(&b, "the mean of the last %d records is %s%s, %s had %s to %s%s", seriesRecent, threeDigits(f.observed), unit, behind, low, high, unit)
-		case featureDay, featureWeek:
-			hour := "hour of the day"
-			if f.feature == featureWeek {
-				hour = "hour of the week"
+		default:
+			when := " lately"
+			switch {
+			case f.known && f.feature == featureDay:
+				when = " for the hour of the day"
+			case f.known:
+				when = " for the hour of the week"
 			}
-			fmt.Fprintf(&b, "usual for the %s is %s%s, and %s were %s to %s off what was usual then", hour, threeDigits(f.center), unit, behind, low, signed(f.high))
+			fmt.Fprintf(&b, "usual%s is %s%s, and %s were %s to %s off what was usual then", when, threeDigits(f.Value-f.observed), unit, behind, signed(f.low), signed(f.high))
 		}
 		return b.String()
 	}
