@@ -66,7 +66,7 @@ const (
 // What differs by less is never far, whatever the level.
 const (
 	countFloor = 1.0
-	shareFloor = 0.01 // a percentage point
+	shareFloor = 0.01  // a percentage point
 	sharePrior = 100.0 // requests that are taken to have behaved as usual, beside those of the bucket
 )
 
@@ -166,14 +166,13 @@ func (s *seriesState) view(value, leastFloor float64, day, week int) seriesView 
 	v.off, v.offLog = value-level, v.log-logOver(level, v.floor)
 
 	s.Recent[s.Records%seriesRecent] = value
-	n := min(s.Records, seriesRecent)
 	sum := 0.0
-	for i := s.Records - n + 1; i <= s.Records; i++ {
-		sum += s.Recent[i%seriesRecent]
+	for _, x := range &s.Recent { // which holds 0 where there was no record yet
+		sum += x
 	}
 	v.x = [features]float64{
 		featureValue:  value,
-		featureRecent: sum / float64(n),
+		featureRecent: sum / float64(min(s.Records, seriesRecent)),
 		featureDay:    v.off,
 		featureWeek:   value - weekLevel,
 	}
