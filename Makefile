@@ -47,6 +47,10 @@ bench: ## run the benchmarks and compare with docs/bench/micro.txt; BENCH=Decode
 bench-record: ## run the benchmarks and make the result docs/bench/micro.txt
 	.ci/bench record
 
+.PHONY: bench-baselines
+bench-baselines: build ## score learned baselines on the series of ../shared, beside published detectors
+	.ci/bench-baselines
+
 .PHONY: profile
 profile: ## CPU profile of decoding and six rules; PROFILE=Detect adds fetching and delivery
 	.ci/bench profile

@@ -34,6 +34,12 @@
 //   - decide.go, verdict.go, ban.go, budget.go: what follows from the rules that fire;
 //     manual.go is what people have decided
 //
+// What is normal for a number, learned, apart from engines and rules:
+//
+//   - series.go: Series, which judges a series of closed buckets; deviation.go, season.go
+//     and extent.go are what it knows of it, seriesfinding.go what it says,
+//     seriesstate.go how it is encoded
+//
 // From memory to a snapshot and back, a shard at a time:
 //
 //   - snapshot.go, savedban.go: Copy, which stops the partition, and Append, which does not
