@@ -129,6 +129,10 @@ func (m *member) leave() {
 	// A join that the group has not answered keeps Close waiting: the group answers
 	// once a member that crashed has timed out, which may be long after our own end.
 	defer m.cut()
+	// The client (franz-go 1.22.2) polls once while it closes. Where it has left before,
+	// that poll may come before what its second leaving waits for, for ever: a goroutine,
+	// and all of the client with it, would stay.
+	defer m.cl.AllowRebalance()
 	defer time.AfterFunc(closePatience, m.cut).Stop()
 	m.cl.Close()
 }
