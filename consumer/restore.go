@@ -201,7 +201,7 @@ func (s *session) logsOf(ctx context.Context, topic string, partitions map[int32
 		last, _ := ends.Lookup(topic, n)
 		g := gained{
 			endEpoch: last.LeaderEpoch,
-			tp: topicPartition{topic, n}, committed: -1, topicID: about[topic].ID,
+			tp:       topicPartition{topic, n}, committed: -1, topicID: about[topic].ID,
 			start: at(starts, n), end: at(ends, n), resolved: at(begin, n),
 		}
 		if offset != s.unset {

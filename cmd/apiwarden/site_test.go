@@ -43,6 +43,7 @@ type siteOptions struct {
 	preset     string
 	partitions int
 	broker     string // "": the shared one
+	clickhouse string // "": the shared one
 	kafka      string // further keys of the section kafka, as in ", replication: 3"
 	more       string // further sections
 }
@@ -62,11 +63,14 @@ func startSite(t *testing.T, rules, preset string, partitions int) *site {
 func newSite(t *testing.T, o siteOptions) *site {
 	t.Helper()
 	s := &site{
-		t: t, clickhouse: dev.ClickHouse(t), http: freeAddress(t), log: &bytes.Buffer{},
+		t: t, clickhouse: o.clickhouse, http: freeAddress(t), log: &bytes.Buffer{},
 		name: fmt.Sprintf("t%d-%d", os.Getpid(), time.Now().UnixNano()),
 	}
 	if o.broker == "" {
 		o.broker = dev.Kafka(t)
+	}
+	if s.clickhouse == "" {
+		s.clickhouse = dev.ClickHouse(t)
 	}
 	s.database = dev.Database(t, s.clickhouse)
 	dir := t.TempDir()
