@@ -32,8 +32,8 @@ type partition struct {
 	next      int64 // the first offset that is not finished
 	committed int64 // by the group, when we were assigned: earlier records count as read
 	start     int64 // of the log
-	// What snapshots say is finished, and nobody has committed, if that is all there is
-	// to read: no record will come by whose mark it would be. Offset 0: nothing.
+	// What snapshots say is finished, and nobody has committed, if that is all there is:
+	// no record will come by whose mark it would be. Offset 0: nothing.
 	uncommitted kgo.EpochOffset
 	end         int64    // of the log, when we were assigned
 	rules       *ruleset // that the engine has; its decoder is not used where they are everybody's

@@ -257,8 +257,8 @@ func (s *session) restore(g *gained, stored *sink.StoredState) (*partition, erro
 	}
 	p.replay = &replay{muted: max(p.committed, newest), began: began, log: log}
 	p.replay.end = max(p.replay.muted, j.last().Offset, p.next)
-	if p.next == g.end && g.committed < p.next {
-		p.uncommitted = kgo.EpochOffset{Epoch: g.endEpoch, Offset: p.next}
+	if finished := max(p.next, newest); finished == g.end && g.committed < finished {
+		p.uncommitted = kgo.EpochOffset{Epoch: g.endEpoch, Offset: finished}
 	}
 	if err := s.rewind(p, chosen); err != nil {
 		return nil, err
