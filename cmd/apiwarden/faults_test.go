@@ -175,8 +175,10 @@ func TestStormOfJoins(t *testing.T) {
 func TestKill9WhileForgetting(t *testing.T) {
 	t.Parallel()
 	rnd := faultSeed(t)
-	// A shard alone: what it holds does not depend on a partition's seed then.
-	c := newCrew(t, siteOptions{rules: faultRules, partitions: 4, kafka: faultKafka, more: "state: {interval: 1s, shards: 1, max_bytes: 1MiB}\n"})
+	const shards, partitions = 8, 4
+	c := newCrew(t, siteOptions{
+		rules: faultRules, partitions: partitions, kafka: faultKafka, more: fmt.Sprintf("state: {interval: 1s, shards: %d, max_bytes: 1MiB}\n", shards),
+	})
 	c.bounded = true
 	h := c.launch("a", "a")
 	h.awaitReady()
@@ -193,7 +195,7 @@ func TestKill9WhileForgetting(t *testing.T) {
 		took = append(took, c.settled("after a kill"))
 	}
 	<-fed
-	if u := c.exact(detector.Options{Shards: 1, MaxBytes: 1 << 20 / 4, MaxEndpoints: 10_000}); u.evicted < 1000 {
+	if u := c.exact(detector.Options{Shards: shards, MaxBytes: 1 << 20 / shards / partitions, MaxEndpoints: 10_000}); u.evicted < 1000 {
 		t.Errorf("%d subjects were given up: nothing much is tried", u.evicted)
 	}
 	took.log(t)
