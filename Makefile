@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 GO ?= go
 DEMO_FLAGS ?=
+SOAK ?= 10m
 TEST_FLAGS ?= -race -shuffle=on -timeout 20m
 PACKAGES ?= ./...
 export BENCH BENCH_SKIP BENCH_COUNT BENCH_TIME PROFILE
@@ -30,6 +31,10 @@ demo: engine build ## see real detection within a minute; DEMO_FLAGS='--for 30s'
 .PHONY: test
 test: ## run all tests, with a real Kafka and a real ClickHouse engine
 	deploy/dev/services.sh run $(GO) test $(TEST_FLAGS) $(PACKAGES)
+
+.PHONY: soak
+soak: ## judge a constant load for ten minutes while faults come at random; SOAK=1h for longer
+	APIWARDEN_TEST_SOAK=$(SOAK) deploy/dev/services.sh run $(GO) test -count=1 -timeout 0 -v -run '^TestSoak$$' ./cmd/apiwarden
 
 .PHONY: lint
 lint: ## check formatting, imports, and the rules of the house

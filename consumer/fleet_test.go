@@ -369,7 +369,7 @@ func TestFleetStartsAndLosesOne(t *testing.T) {
 		t.Logf("99 join one: over after %v", started.took)
 		crashed := f.changed(t, func() { f.crew["process-042"].crash() })
 		t.Logf("one crashes: %d partitions move, without an owner for %v", crashed.moves, crashed.gap)
-		if started.took > time.Minute || crashed.moves < 4 || crashed.moves > 6 || crashed.gap > sessionTimeout+groupModel(500).notice+2*time.Second {
+		if started.took > time.Minute || crashed.moves < 4 || crashed.moves > 6 || crashed.gap > time.Duration(f.cfg.Kafka.SessionTimeout)+groupModel(500).notice+2*time.Second {
 			t.Errorf("start %+v, crash %+v", started, crashed)
 		}
 	})

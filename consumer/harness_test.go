@@ -43,12 +43,13 @@ type site struct {
 	cfg Config
 	cl  *kgo.Client // of the test itself
 	adm *kadm.Client
+	log *zap.Logger
 }
 
 // atSite runs a test in fake time.
 func atSite(t *testing.T, test func(*testing.T, *site)) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &site{cfg: DefaultConfig()}
+		s := &site{cfg: DefaultConfig(), log: zap.NewNop()}
 		c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(19092), kfake.ListenFn(s.net.Listen))
 		if err != nil {
 			t.Fatal(err)
@@ -101,10 +102,18 @@ func program(t testing.TB, rules string) *detector.Program {
 // detect starts a detect and waits until it is ready.
 func (s *site) detect(t *testing.T, rules string, more ...kgo.Opt) *running {
 	t.Helper()
+	r := s.begin(t, rules, more...)
+	r.await(t)
+	return r
+}
+
+// begin starts a detect.
+func (s *site) begin(t *testing.T, rules string, more ...kgo.Opt) *running {
+	t.Helper()
 	r := &running{reg: newRegistry()}
 	r.metrics = NewMetrics(r.reg)
 	d, err := NewDetect(s.cfg, Deps{
-		Program: program(t, rules), Log: zap.NewNop(), Metrics: r.metrics, Sink: sink.NewMetrics(r.reg),
+		Program: program(t, rules), Log: s.log, Metrics: r.metrics, Sink: sink.NewMetrics(r.reg),
 		Kafka: append([]kgo.Opt{kgo.Dialer(s.net.DialContext)}, more...),
 	})
 	if err != nil {
@@ -120,7 +129,6 @@ func (s *site) detect(t *testing.T, rules string, more ...kgo.Opt) *running {
 			t.Errorf("Run: %v", err)
 		}
 	})
-	r.await(t)
 	return r
 }
 

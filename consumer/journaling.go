@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
 	"github.com/apiwarden/apiwarden/detector"
@@ -58,6 +59,9 @@ func (s *session) settle(ctx context.Context, p *partition) error {
 	r.log.Info("partition is live", zap.Int64("offset", p.next), zap.Duration("took", time.Since(r.began)))
 	if err := s.bans.Enforce(ctx, p.tp.partition, p.engine.Shown()); err != nil {
 		return fmt.Errorf("bringing the ban topic in line with %s/%d: %w", p.tp.topic, p.tp.partition, err)
+	}
+	if p.uncommitted.Offset > 0 {
+		s.cl.MarkCommitOffsets(map[string]map[int32]kgo.EpochOffset{p.tp.topic: {p.tp.partition: p.uncommitted}})
 	}
 	return nil
 }

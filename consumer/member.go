@@ -19,8 +19,6 @@ import (
 const (
 	// pollWait is how long a turn without records may take.
 	pollWait = time.Second
-	// sessionTimeout is after how long the group takes a silent member's partitions away.
-	sessionTimeout = 30 * time.Second
 	// closePatience is how long a client that has left its group may take to close.
 	closePatience = time.Second
 	// resetBack is how far back reading begins again where the log has been cut off.
@@ -86,7 +84,7 @@ func (m *member) consuming(group string, topics ...string) []kgo.Opt {
 	return append(m.cfg.Kafka.GroupOpts(group),
 		kgo.ConsumeTopics(topics...),
 		kgo.ConsumeResetOffset(kgo.RewindOffset(resetBack)),
-		kgo.SessionTimeout(sessionTimeout),
+		kgo.SessionTimeout(time.Duration(m.cfg.Kafka.SessionTimeout)),
 		// An event of an aborted transaction did not happen. The ends of transactions
 		// take offsets, which the lag has to know.
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -131,6 +129,10 @@ func (m *member) leave() {
 	// A join that the group has not answered keeps Close waiting: the group answers
 	// once a member that crashed has timed out, which may be long after our own end.
 	defer m.cut()
+	// The client (franz-go 1.22.2) polls once while it closes. Where it has left before,
+	// that poll may come before what its second leaving waits for, for ever: a goroutine,
+	// and all of the client with it, would stay.
+	defer m.cl.AllowRebalance()
 	defer time.AfterFunc(closePatience, m.cut).Stop()
 	m.cl.Close()
 }

@@ -29,18 +29,21 @@ type partition struct {
 	stats  detector.Stats // what the metrics have of the engine
 	out    outbox
 
-	next      int64    // the first offset that is not finished
-	committed int64    // by the group, when we were assigned: earlier records count as read
-	start     int64    // of the log
-	end       int64    // of the log, when we were assigned
-	rules     *ruleset // that the engine has; its decoder is not used where they are everybody's
-	replay    *replay  // nil: live
-	journal   *journal
-	kept      journalPieces
-	rotation  *rotation
-	copying   *errand // of a shard that is being copied; nil: none
-	topicID   [16]byte
-	said      int // of Detect.said, when the journal was brought in line
+	next      int64 // the first offset that is not finished
+	committed int64 // by the group, when we were assigned: earlier records count as read
+	start     int64 // of the log
+	// What snapshots say is finished, and nobody has committed, if that is all there is:
+	// no record will come by whose mark it would be. Offset 0: nothing.
+	uncommitted kgo.EpochOffset
+	end         int64    // of the log, when we were assigned
+	rules       *ruleset // that the engine has; its decoder is not used where they are everybody's
+	replay      *replay  // nil: live
+	journal     *journal
+	kept        journalPieces
+	rotation    *rotation
+	copying     *errand // of a shard that is being copied; nil: none
+	topicID     [16]byte
+	said        int // of Detect.said, when the journal was brought in line
 }
 
 // outbox is what the records of one poll have led to.

@@ -26,10 +26,6 @@ const (
 	// slow to take so many within transactionTimeout, the next ones are smaller.
 	rekeyPoll      = 1 << 16
 	leastRekeyPoll = 1 << 10
-	// transactionTimeout is after how long the brokers abort what a process that is
-	// gone has begun. Until then nobody reads what comes after it in those partitions.
-	// It is less than the time for which the group waits for the process itself.
-	transactionTimeout = sessionTimeout / 2
 )
 
 // rekeying is the stage's membership in its group. Each turn of its loop takes the
@@ -60,6 +56,13 @@ func newRekeying(r *Rekey, lasting context.Context, adm *kadm.Client) *rekeying 
 	}
 }
 
+// transactionTimeout is after how long the brokers abort what a process that is gone
+// has begun. Until then nobody reads what comes after it in those partitions. It is
+// less than the time for which the group waits for the process itself.
+func (s *rekeying) transactionTimeout() time.Duration {
+	return time.Duration(s.cfg.Kafka.SessionTimeout) / 2
+}
+
 // run is the loop; see session.run.
 func (s *rekeying) run(ctx context.Context) error {
 	most, err := s.stage.maxMessage(ctx, s.adm)
@@ -73,7 +76,7 @@ func (s *rekeying) run(ctx context.Context) error {
 	opts := slices.Concat(s.consuming(s.stage.Group(), s.cfg.Topics.Logs), sink.ProducerOpts(), []kgo.Opt{
 		kgo.ProducerBatchMaxBytes(int32(most)),
 		kgo.TransactionalID(transactionalID(s.stage.Group())),
-		kgo.TransactionTimeout(transactionTimeout),
+		kgo.TransactionTimeout(s.transactionTimeout()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), // stands for "none yet": see startOffsets
 		kgo.AdjustFetchOffsetsFn(func(ctx context.Context, o map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 			return s.stage.startOffsets(ctx, s.adm, o)

@@ -84,6 +84,7 @@ type gained struct {
 	committed  int64 // -1: nothing
 	resolved   int64 // where kafka.start has us begin
 	start, end int64 // of the log
+	endEpoch   int32 // of the leader at end
 	topicID    [16]byte
 }
 
@@ -184,8 +185,10 @@ func (s *session) logsOf(ctx context.Context, topic string, partitions map[int32
 	}
 	out := make(map[int32]gained)
 	for n, offset := range partitions {
+		last, _ := ends.Lookup(topic, n)
 		g := gained{
-			tp: topicPartition{topic, n}, committed: -1, topicID: about[topic].ID,
+			endEpoch: last.LeaderEpoch,
+			tp:       topicPartition{topic, n}, committed: -1, topicID: about[topic].ID,
 			start: at(starts, n), end: at(ends, n), resolved: at(begin, n),
 		}
 		if offset != s.unset {
@@ -241,6 +244,9 @@ func (s *session) restore(g *gained, stored *sink.StoredState) (*partition, erro
 	}
 	p.replay = &replay{muted: max(p.committed, newest), began: began, log: log}
 	p.replay.end = max(p.replay.muted, j.last().Offset, p.next)
+	if finished := max(p.next, newest); finished == g.end && g.committed < finished {
+		p.uncommitted = kgo.EpochOffset{Epoch: g.endEpoch, Offset: finished}
+	}
 	if err := s.rewind(p, chosen); err != nil {
 		return nil, err
 	}

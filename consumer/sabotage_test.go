@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -13,6 +14,8 @@ import (
 // request of a kind is about to be sent, or just has been: what kill -9 and SIGSTOP
 // look like from the cluster.
 type saboteur struct {
+	dial func(ctx context.Context, network, addr string) (net.Conn, error) // nil: that of package net
+
 	mu    sync.Mutex
 	key   kmsg.Key
 	act   func(write func() (int, error)) (int, error) // nil: nothing is planned
@@ -75,9 +78,23 @@ func (s *saboteur) die() {
 	}
 }
 
+// hiccup ends every connection; the member may begin others.
+func (s *saboteur) hiccup() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		c.Close()
+	}
+	s.conns = nil
+}
+
 // Dial gives a connection that does as planned.
 func (s *saboteur) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	dial := s.dial
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	conn, err := dial(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +102,8 @@ func (s *saboteur) Dial(ctx context.Context, network, addr string) (net.Conn, er
 	defer s.mu.Unlock()
 	if s.dead {
 		conn.Close()
-		return nil, net.ErrClosed
+		// The client tries again after any error, and after net.ErrClosed without a pause.
+		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 	}
 	s.conns = append(s.conns, conn)
 	return &sabotaged{Conn: conn, by: s}, nil

@@ -98,7 +98,7 @@ func fleetsTable(t *testing.T) string {
 		m := p.fleet(measured(), assumed())
 		cold, _ := m.start(p.processes)
 		crash := m
-		crash.notice = sessionTimeout + m.notice
+		crash.notice = time.Duration(DefaultConfig().Kafka.SessionTimeout) + m.notice
 		r := crash.begin(p.processes)
 		r.until(time.Minute, r.calm)
 		r.leave(0, true)

@@ -13,7 +13,7 @@ type Options struct {
 	Topic     string // of the triggers' positions: the topic, or a file's base name
 	Partition int32
 	File      bool      // no record timestamps: time is the events' own (rules.md, reading 8)
-	Seed      [2]uint64 // of the hashes of keys and values; zero is a fixed one. No verdict depends on it
+	Seed      [2]uint64 // of the hashes of keys and values; zero is a fixed one. No verdict depends on it as long as nothing is evicted
 	Shards    int       // a power of two up to 256; 0 is 64
 
 	MaxBytes     int64 // bound on the state of one shard, in bytes; 0: none

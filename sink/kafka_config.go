@@ -13,20 +13,23 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/apiwarden/apiwarden/schemas"
 )
 
 // KafkaConfig is the section kafka of the configuration.
 type KafkaConfig struct {
-	Brokers       []string   `yaml:"brokers" doc:"addresses (host:port) of some brokers of the cluster; the others are learned from them"`
-	Group         string     `yaml:"group" doc:"consumer group of detect; the other roles add their name (-store and so on)"`
-	CreateTopics  bool       `yaml:"create_topics" doc:"create topics that are missing, with the settings they need"`
-	Partitions    int32      `yaml:"partitions" doc:"partitions of topics that are created"`
-	Replication   int16      `yaml:"replication" doc:"replicas of topics that are created"`
-	Start         string     `yaml:"start" doc:"where to begin when the group has no offset yet: earliest, latest, or an instant (RFC 3339)"`
-	InstanceID    string     `yaml:"instance_id" doc:"name of this process in its groups, different for each and the same after a restart: its partitions then wait for it while it restarts (30 s; with the protocol consumer as long as the brokers say); empty: they move to others at once"`
-	GroupProtocol string     `yaml:"group_protocol" doc:"classic, or consumer: the brokers share out the partitions (KIP-848; needs Kafka 4.0, better 4.3)"`
-	TLS           TLSConfig  `yaml:"tls" doc:"encryption of the connections to Kafka"`
-	SASL          SASLConfig `yaml:"sasl" doc:"authentication at Kafka"`
+	Brokers        []string         `yaml:"brokers" doc:"addresses (host:port) of some brokers of the cluster; the others are learned from them"`
+	Group          string           `yaml:"group" doc:"consumer group of detect; the other roles add their name (-store and so on)"`
+	CreateTopics   bool             `yaml:"create_topics" doc:"create topics that are missing, with the settings they need"`
+	Partitions     int32            `yaml:"partitions" doc:"partitions of topics that are created"`
+	Replication    int16            `yaml:"replication" doc:"replicas of topics that are created"`
+	Start          string           `yaml:"start" doc:"where to begin when the group has no offset yet: earliest, latest, or an instant (RFC 3339)"`
+	InstanceID     string           `yaml:"instance_id" doc:"name of this process in its groups, different for each and the same after a restart: its partitions then wait for it while it restarts (session_timeout; with the protocol consumer as long as the brokers say); empty: they move to others at once"`
+	SessionTimeout schemas.Duration `yaml:"session_timeout" doc:"after how long without a sign of life the partitions of a process go to others; within what the brokers allow (6s to 30m by default), which set it themselves with the protocol consumer"`
+	GroupProtocol  string           `yaml:"group_protocol" doc:"classic, or consumer: the brokers share out the partitions (KIP-848; needs Kafka 4.0, better 4.3)"`
+	TLS            TLSConfig        `yaml:"tls" doc:"encryption of the connections to Kafka"`
+	SASL           SASLConfig       `yaml:"sasl" doc:"authentication at Kafka"`
 }
 
 // SASLConfig says how to authenticate. The secret comes from a file, which is read
@@ -40,13 +43,14 @@ type SASLConfig struct {
 // DefaultKafkaConfig is a broker on this machine.
 func DefaultKafkaConfig() KafkaConfig {
 	return KafkaConfig{
-		Brokers:       []string{"127.0.0.1:9092"},
-		Group:         "apiwarden",
-		CreateTopics:  true,
-		Partitions:    12,
-		Replication:   1,
-		Start:         "earliest",
-		GroupProtocol: GroupClassic,
+		Brokers:        []string{"127.0.0.1:9092"},
+		Group:          "apiwarden",
+		CreateTopics:   true,
+		Partitions:     12,
+		Replication:    1,
+		Start:          "earliest",
+		SessionTimeout: schemas.Duration(30 * time.Second),
+		GroupProtocol:  GroupClassic,
 	}
 }
 
@@ -69,6 +73,9 @@ func (c KafkaConfig) Validate() error {
 	}
 	if c.Replication < 1 {
 		errs = append(errs, fmt.Errorf("kafka.replication is %d, it must be at least 1", c.Replication))
+	}
+	if c.SessionTimeout <= 0 {
+		errs = append(errs, fmt.Errorf("kafka.session_timeout is %s, it must be positive", c.SessionTimeout))
 	}
 	switch c.GroupProtocol {
 	case "", GroupClassic, GroupConsumer:

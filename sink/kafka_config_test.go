@@ -5,9 +5,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/apiwarden/apiwarden/schemas"
 )
 
 func TestKafkaConfigKeys(t *testing.T) {
@@ -19,6 +22,7 @@ partitions: 3
 replication: 2
 start: latest
 instance_id: node-1.example
+session_timeout: 45s
 group_protocol: consumer
 tls: {enabled: true, ca: ca.pem, cert: c.pem, key: k.pem}
 sasl: {mechanism: PLAIN, username: u, password_file: p}
@@ -31,7 +35,7 @@ sasl: {mechanism: PLAIN, username: u, password_file: p}
 	}
 	want := KafkaConfig{
 		Brokers: []string{"a:9092", "b:9092"}, Group: "g", Partitions: 3, Replication: 2, Start: "latest",
-		InstanceID: "node-1.example", GroupProtocol: GroupConsumer,
+		InstanceID: "node-1.example", SessionTimeout: schemas.Duration(45 * time.Second), GroupProtocol: GroupConsumer,
 		TLS:  TLSConfig{Enabled: true, CA: "ca.pem", Cert: "c.pem", Key: "k.pem"},
 		SASL: SASLConfig{Mechanism: "PLAIN", Username: "u", PasswordFile: "p"},
 	}
@@ -55,6 +59,7 @@ func TestKafkaConfigProblems(t *testing.T) {
 		"kafka.replication is -1":             func(c *KafkaConfig) { c.Replication = -1 },
 		`kafka.start is "yesterday"`:          func(c *KafkaConfig) { c.Start = "yesterday" },
 		`kafka.instance_id is "a b"`:          func(c *KafkaConfig) { c.InstanceID = "a b" },
+		"kafka.session_timeout is -1s":        func(c *KafkaConfig) { c.SessionTimeout = schemas.Duration(-time.Second) },
 		`kafka.group_protocol is "eager"`:     func(c *KafkaConfig) { c.GroupProtocol = "eager" },
 		"tls.cert and tls.key":                func(c *KafkaConfig) { c.TLS = TLSConfig{Enabled: true, Cert: "c.pem"} },
 		"tls.enabled is false":                func(c *KafkaConfig) { c.TLS.CA = "ca.pem" },
@@ -71,8 +76,8 @@ func TestKafkaConfigProblems(t *testing.T) {
 		}
 	}
 	c := KafkaConfig{Partitions: -1, Start: "?"}
-	if n := len(strings.Split(c.Validate().Error(), "\n")); n != 5 {
-		t.Errorf("%d problems at once, want 5:\n%v", n, c.Validate())
+	if n := len(strings.Split(c.Validate().Error(), "\n")); n != 6 {
+		t.Errorf("%d problems at once, want 6:\n%v", n, c.Validate())
 	}
 }
 

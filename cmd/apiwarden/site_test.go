@@ -29,21 +29,49 @@ type site struct {
 	database   string
 	clickhouse string
 	kafka      *kgo.Client
+	brokers    []string
 	http       string
 	config     string
+	rules      string // the file
 	process    *exec.Cmd
 	log        *bytes.Buffer
+}
+
+// siteOptions say what a site is like.
+type siteOptions struct {
+	rules      string
+	preset     string
+	partitions int
+	broker     string // "": the shared one
+	clickhouse string // "": the shared one
+	kafka      string // further keys of the section kafka, as in ", replication: 3"
+	more       string // further sections
 }
 
 // startSite starts `apiwarden run` with the rules and waits until it is ready. Its
 // topics have the number of partitions.
 func startSite(t *testing.T, rules, preset string, partitions int) *site {
 	t.Helper()
+	s := newSite(t, siteOptions{rules: rules, preset: preset, partitions: partitions})
+	s.start()
+	t.Cleanup(s.stop)
+	s.eventually("ready", func() bool { return answersReady(s.http) })
+	return s
+}
+
+// newSite makes all of a site but its process.
+func newSite(t *testing.T, o siteOptions) *site {
+	t.Helper()
 	s := &site{
-		t: t, clickhouse: dev.ClickHouse(t), http: freeAddress(t), log: &bytes.Buffer{},
+		t: t, clickhouse: o.clickhouse, http: freeAddress(t), log: &bytes.Buffer{},
 		name: fmt.Sprintf("t%d-%d", os.Getpid(), time.Now().UnixNano()),
 	}
-	broker := dev.Kafka(t)
+	if o.broker == "" {
+		o.broker = dev.Kafka(t)
+	}
+	if s.clickhouse == "" {
+		s.clickhouse = dev.ClickHouse(t)
+	}
 	s.database = dev.Database(t, s.clickhouse)
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -53,32 +81,33 @@ func startSite(t *testing.T, rules, preset string, partitions int) *site {
 		}
 		return file
 	}
-	write("rules.yaml", rules)
+	s.rules = write("rules.yaml", o.rules)
 	s.config = write("apiwarden.yaml", fmt.Sprintf(`
-kafka: {brokers: [%q], group: %[2]s, partitions: %d}
+kafka: {brokers: [%[1]s], group: %[2]s, partitions: %[3]d%[8]s}
 topics: {logs: %[2]s-logs, verdicts: %[2]s-verdicts, bans: %[2]s-bans, dlq: %[2]s-dlq, state: %[2]s-state,
   control: %[2]s-control, endpoint_stats: %[2]s-stats, events: %[2]s-events}
 input: {preset: %[4]q}
 rules: rules.yaml
-clickhouse: {addresses: [%q], protocol: http, database: %s}
-http: {listen: %s}
-`, broker, s.name, partitions, preset, s.clickhouse, s.database, s.http))
+clickhouse: {addresses: [%[5]q], protocol: http, database: %[6]s}
+http: {listen: %[7]s}
+%[9]s`, o.broker, s.name, o.partitions, o.preset, s.clickhouse, s.database, s.http, o.kafka, o.more))
+	s.brokers = strings.Split(o.broker, ",")
 	var err error
-	if s.kafka, err = kgo.NewClient(kgo.SeedBrokers(broker), kgo.ProducerBatchMaxBytes(8<<20)); err != nil {
+	if s.kafka, err = kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.ProducerBatchMaxBytes(8<<20)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.kafka.Close)
-	s.start()
-	t.Cleanup(s.stop)
-	s.eventually("ready", func() bool {
-		resp, err := http.Get("http://" + s.http + "/readyz")
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
 	return s
+}
+
+// answersReady asks a process whether it is ready.
+func answersReady(address string) bool {
+	resp, err := http.Get("http://" + address + "/readyz")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
 }
 
 // start starts the process, for the first time or again.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One Apache Kafka broker (KRaft) for development and tests.
+# One Apache Kafka broker (KRaft), or one of three, for development and tests.
 #
 #   kafka.sh install                 fetch the jars (Maven, pinned in kafka/pom.xml)
 #   kafka.sh start [flags]           in the background; prints HOST:PORT
@@ -13,6 +13,9 @@
 #                         (user apiwarden, password apiwarden-secret)
 #   --tls                 a third listener with TLS; prints "tls HOST:PORT CA-FILE"
 #   --exit-with-parent    (run) stop when standard input ends
+#   --node N              node N of a cluster of three, whose topics have at least two replicas in sync;
+#   --voters LIST         needs the nodes' controllers, as 1@127.0.0.1:PORT,2@...,
+#   --cluster-id ID       and an id (22 letters and digits) that they share
 #
 # Everything lies in $APIWARDEN_DEV_DIR (default: .dev in the repository).
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -56,10 +59,12 @@ write_properties() {
     listeners+=",TLS://127.0.0.1:$tls_port"
     advertised+=",TLS://127.0.0.1:$tls_port"
   fi
+  local quorum=controller.quorum.bootstrap.servers=127.0.0.1:$controller_port replicas=1 insync=1
+  [[ $voters ]] && quorum=controller.quorum.voters=$voters replicas=3 insync=2
   cat <<PROPERTIES
 process.roles=broker,controller
-node.id=1
-controller.quorum.bootstrap.servers=127.0.0.1:$controller_port
+node.id=$node
+$quorum
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listeners=$listeners
@@ -68,14 +73,14 @@ listener.security.protocol.map=$map
 log.dirs=$data/log
 num.partitions=1
 auto.create.topics.enable=false
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor=$replicas
 offsets.topic.num.partitions=5
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor=$replicas
+transaction.state.log.min.isr=$insync
 transaction.state.log.num.partitions=5
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-min.insync.replicas=1
+share.coordinator.state.topic.replication.factor=$replicas
+share.coordinator.state.topic.min.isr=$insync
+min.insync.replicas=$insync
 group.initial.rebalance.delay.ms=0
 PROPERTIES
   if [[ $sasl ]]; then
@@ -97,7 +102,7 @@ PROPERTIES
 }
 
 parse_flags() {
-  data='' sasl='' tls='' with_parent='' broker_port='' temporary=''
+  data='' sasl='' tls='' with_parent='' broker_port='' temporary='' node=1 voters='' cluster_id=''
   while (($#)); do
     case $1 in
       --data) data=$2; shift ;;
@@ -105,7 +110,10 @@ parse_flags() {
       --sasl) sasl=1 ;;
       --tls) tls=1 ;;
       --exit-with-parent) with_parent=1 ;;
-      *) die "unknown flag $1 (there are --data, --port, --sasl, --tls, --exit-with-parent)" ;;
+      --node) node=$2; shift ;;
+      --voters) voters=$2; shift ;;
+      --cluster-id) cluster_id=$2; shift ;;
+      *) die "unknown flag $1 (there are --data, --port, --sasl, --tls, --exit-with-parent, --node, --voters, --cluster-id)" ;;
     esac
     shift
   done
@@ -128,14 +136,16 @@ start_broker() {
   for attempt in 1 2 3; do
     [[ $fixed_port ]] || { free_port; broker_port=$port; }
     free_port; controller_port=$port
+    [[ $voters =~ (^|,)$node@127\.0\.0\.1:([0-9]+) ]] && controller_port=${BASH_REMATCH[2]}
     free_port; sasl_port=$port
     free_port; tls_port=$port
     write_properties >"$data/server.properties"
     if ! [[ -s $data/log/meta.properties ]]; then
       # An id that began with "-" would be taken for an option, hence the letter in front.
-      local id
-      id="A$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c1-21)"
-      java -Xshare:auto -XX:TieredStopAtLevel=1 -cp "$cp" kafka.tools.StorageTool format --standalone \
+      local id=$cluster_id alone=--standalone
+      [[ $voters ]] && alone=''
+      [[ $id ]] || id="A$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c1-21)"
+      java -Xshare:auto -XX:TieredStopAtLevel=1 -cp "$cp" kafka.tools.StorageTool format $alone \
         -t "$id" -c "$data/server.properties" "${scram[@]}" >"$data/format.out" 2>&1 ||
         die "formatting $data: $(tail -n 3 "$data/format.out")"
     fi

@@ -42,6 +42,13 @@ func Kafka(ctx context.Context, log io.Writer) (*Process, error) {
 	return start(ctx, log, []string{"java", "mvn"}, "kafka.sh", "run", "--exit-with-parent", "--sasl", "--tls")
 }
 
+// Broker starts one Apache Kafka broker on the data directory dir, with further flags
+// of kafka.sh: with --port it has the same address when it is started again.
+func Broker(ctx context.Context, log io.Writer, dir string, flags ...string) (*Process, error) {
+	args := []string{"run", "--exit-with-parent", "--data", dir}
+	return start(ctx, log, []string{"java", "mvn"}, "kafka.sh", append(args, flags...)...)
+}
+
 // ClickHouse starts the ClickHouse engine behind HTTP on the data directory dir; ""
 // is a temporary one. flags are further ones of chdb-server. It fetches and builds
 // what is needed first, and gives an *AbsentError where that cannot be done.
