@@ -22,7 +22,7 @@ import (
 
 const (
 	// rekeyPoll bounds the records of one transaction, whose end costs as much for a
-	// few as for many: about 10 ms. Where one fails, perhaps because brokers are too
+	// few as for many. Where one fails, perhaps because brokers are too
 	// slow to take so many within transactionTimeout, the next ones are smaller.
 	rekeyPoll      = 1 << 16
 	leastRekeyPoll = 1 << 10
