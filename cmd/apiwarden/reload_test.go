@@ -74,8 +74,11 @@ func TestRulesOnDisk(t *testing.T) {
 	refused("rules that a role refuses", "ninety-nine")
 	write(strings.Replace(rules, "5", "8", 1))
 	want("a mended file", 8)
-	if why := r.refusedWhy(); why != "" || testutil.ToFloat64(r.metrics.Refused) != 0 {
-		t.Errorf("mended, and still refused: %q", why)
+	// What is adopted is said a moment later.
+	for deadline := time.Now().Add(30 * time.Second); r.refusedWhy() != "" || testutil.ToFloat64(r.metrics.Refused) != 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("mended, and still refused: %q", r.refusedWhy())
+		}
 	}
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
