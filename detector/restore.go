@@ -179,8 +179,12 @@ func (e *Engine) empty(s *shard) {
 	e.settle(s, live)
 	e.filter.held -= len(s.bans.subjects)
 	s.bans, s.sweep, s.next, s.waiting = bans{}, sweeping{}, 0, nil
-	for r, list := range e.budgets {
-		e.budgets[r] = slices.DeleteFunc(list, func(b spent) bool { return b.shard == s.index })
+	for at, list := range e.budgets {
+		if list = slices.DeleteFunc(list, func(b spent) bool { return b.shard == s.index }); len(list) == 0 {
+			delete(e.budgets, at)
+		} else {
+			e.budgets[at] = list
+		}
 	}
 }
 

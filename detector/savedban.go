@@ -142,10 +142,10 @@ func (e *Engine) restoreBan(b *bans, s *savedBan) {
 // savedSpent gives what a shard has spent of budgets.
 func (e *Engine) savedSpent(s *shard) []savedSpent {
 	var out []savedSpent
-	for r, list := range e.budgets {
+	for at, list := range e.budgets {
 		for _, b := range list {
 			if b.shard == s.index {
-				out = append(out, savedSpent{r.id, r.version, b.offset, b.minute})
+				out = append(out, savedSpent{at.rule.id, at.rule.version, b.offset, at.minute})
 			}
 		}
 	}
@@ -154,6 +154,6 @@ func (e *Engine) savedSpent(s *shard) []savedSpent {
 
 func (e *Engine) restoreSpent(s *shard, list []savedSpent) {
 	for _, b := range list {
-		e.budgets.add(ruleName{b.Rule, b.Version}, spent{offset: b.Offset, minute: b.Minute, shard: s.index})
+		e.budgets.add(budgetMinute{ruleName{b.Rule, b.Version}, b.Minute}, spent{offset: b.Offset, shard: s.index})
 	}
 }
