@@ -15,6 +15,7 @@ func (e *Engine) Adopt(p *Program) {
 	e.program = p
 	e.endpoints = newEndpoints(p)
 	e.nextAhead, e.endAhead, e.alone = 0, 0, glimpse{}
+	e.keyUsers()
 	e.clock.lateness, e.clock.maxSkew = p.set.Settings.Lateness, p.set.Settings.MaxSkew
 	for i := range e.shards {
 		s := &e.shards[i]

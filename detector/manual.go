@@ -14,7 +14,8 @@ import (
 type manual struct {
 	addresses map[netip.Addr]manualState
 	networks  []manualNetwork
-	users     map[key]manualState
+	names     map[string]manualState // of users
+	users     map[key]manualState    // the same, by the keys that rules have for them
 }
 
 type manualNetwork struct {
@@ -73,6 +74,7 @@ func (e *Engine) Control(next int64, c schemas.Control) {
 		state.from = 0 // whatever the events' own time is
 	}
 	if c.Scope == schemas.ScopeUser {
+		setManual(&e.manual.names, c.Value, state)
 		for _, k := range e.userKeys(c.Value) {
 			setManual(&e.manual.users, k, state)
 			e.endByHand(next, c.Op, e.shardOf(k).bans.subjects[k])
@@ -122,6 +124,16 @@ func (e *Engine) userKeys(value string) []key {
 		}
 	}
 	return keys
+}
+
+// keyUsers has what was asked for users hold for the keys of the engine's rules.
+func (e *Engine) keyUsers() {
+	clear(e.manual.users)
+	for name, s := range e.manual.names {
+		for _, k := range e.userKeys(name) {
+			setManual(&e.manual.users, k, s)
+		}
+	}
 }
 
 // stands says whether a change leaves something in force.

@@ -83,3 +83,25 @@ rules:
 		})
 	}
 }
+
+// TestUsersAreKnownToLaterRules: what people have said of a user holds for rules that
+// take users as their subject only since then.
+func TestUsersAreKnownToLaterRules(t *testing.T) {
+	e := NewEngine(mustLoad(t, "version: 1\nrules: [{id: a, type: usage, threshold: 9, window: 1h}]"), Options{Topic: "t", File: true})
+	for _, user := range []string{"ann", "bob"} {
+		e.Control(0, schemas.Control{Scope: schemas.ScopeUser, Value: user, Op: schemas.OpExempt, At: schemas.Micros(origin)})
+	}
+	e.Control(0, schemas.Control{Scope: schemas.ScopeUser, Value: "bob", Op: schemas.OpUnexempt, At: schemas.Micros(origin)})
+	e.Adopt(mustLoad(t, "version: 1\nrules: [{id: u, type: usage, threshold: 1, window: 1h, key: user_id}]"))
+	var fired []string
+	for i, user := range []string{"ann", "bob", "ann", "bob", "ann"} {
+		ev := hit(client(i), origin+int64(i)*second, "/")
+		ev.UserID = []byte(user)
+		for _, v := range observe(e, ev, i).verdicts {
+			fired = append(fired, v.Subject)
+		}
+	}
+	if !slices.Equal(fired, []string{"bob"}) {
+		t.Errorf("verdicts of %v, want bob alone", fired)
+	}
+}
