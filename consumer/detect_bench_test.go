@@ -18,26 +18,7 @@ import (
 // being a fake one in this process: fetching and unpacking, the broker's part and the
 // acknowledged verdicts included. An op is the whole topic. It is there to be profiled.
 func BenchmarkDetect(b *testing.B) {
-	c, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer c.Close()
-	cfg := DefaultConfig()
-	cfg.Kafka.Brokers, cfg.Kafka.Partitions = c.ListenAddrs(), 8
-	cl, err := sink.Connect(b.Context(), cfg.Kafka, zap.NewNop(), kgo.ProducerBatchCompression(kgo.Lz4Compression()))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer cl.Close()
-	if err := sink.EnsureTopics(b.Context(), cl, cfg.Kafka, cfg.Topics, zap.NewNop()); err != nil {
-		b.Fatal(err)
-	}
-	records := usualLog(1<<19, 20_000)
-	if err := cl.ProduceSync(b.Context(), records...).FirstErr(); err != nil {
-		b.Fatal(err)
-	}
-	admin := kadm.NewClient(cl)
+	cfg, cl, records := benchLog(b)
 	rules := program(b, sixRules)
 	read := 0
 	for b.Loop() {
@@ -52,17 +33,9 @@ func BenchmarkDetect(b *testing.B) {
 		done := make(chan error, 1)
 		b.StartTimer()
 		go func() { done <- d.Run(ctx) }()
-		for left := int64(1); left > 0; time.Sleep(5 * time.Millisecond) {
-			lag, err := admin.Lag(b.Context(), cfg.Kafka.Group)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if l, ok := lag[cfg.Kafka.Group]; ok && l.State == "Stable" {
-				left = l.Lag.Total()
-			}
-		}
+		awaitCommitted(b, cl, cfg.Kafka.Group, 5*time.Millisecond)
 		b.StopTimer()
-		read += len(records)
+		read += records
 		cancel()
 		if err := <-done; err != nil {
 			b.Fatal(err)
@@ -70,4 +43,44 @@ func BenchmarkDetect(b *testing.B) {
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(read)/b.Elapsed().Seconds(), "records/s")
+}
+
+// benchLog puts half a million records on the topic logs of a fake broker in this
+// process, and says how many.
+func benchLog(b *testing.B) (Config, *kgo.Client, int) {
+	b.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(c.Close)
+	cfg := DefaultConfig()
+	cfg.Kafka.Brokers, cfg.Kafka.Partitions = c.ListenAddrs(), 8
+	cl, err := sink.Connect(b.Context(), cfg.Kafka, zap.NewNop(), kgo.ProducerBatchCompression(kgo.Lz4Compression()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(cl.Close)
+	if err := sink.EnsureTopics(b.Context(), cl, cfg.Kafka, cfg.Topics, zap.NewNop()); err != nil {
+		b.Fatal(err)
+	}
+	records := usualLog(1<<19, 20_000)
+	if err := cl.ProduceSync(b.Context(), records...).FirstErr(); err != nil {
+		b.Fatal(err)
+	}
+	return cfg, cl, len(records)
+}
+
+// awaitCommitted waits until a group has committed all that there is, looking so often.
+func awaitCommitted(b *testing.B, cl *kgo.Client, group string, every time.Duration) {
+	b.Helper()
+	for left := int64(1); left > 0; time.Sleep(every) {
+		lag, err := kadm.NewClient(cl).Lag(b.Context(), group)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if l, ok := lag[group]; ok && l.State == "Stable" {
+			left = l.Lag.Total()
+		}
+	}
 }

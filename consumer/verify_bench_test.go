@@ -8,9 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
 	"github.com/apiwarden/apiwarden/schemas"
@@ -20,25 +17,7 @@ import (
 // BenchmarkVerify verifies what detect made of the log of BenchmarkDetect. An op is the
 // whole topic.
 func BenchmarkVerify(b *testing.B) {
-	c, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer c.Close()
-	cfg := DefaultConfig()
-	cfg.Kafka.Brokers, cfg.Kafka.Partitions = c.ListenAddrs(), 8
-	cl, err := sink.Connect(b.Context(), cfg.Kafka, zap.NewNop(), kgo.ProducerBatchCompression(kgo.Lz4Compression()))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer cl.Close()
-	if err := sink.EnsureTopics(b.Context(), cl, cfg.Kafka, cfg.Topics, zap.NewNop()); err != nil {
-		b.Fatal(err)
-	}
-	records := usualLog(1<<19, 20_000)
-	if err := cl.ProduceSync(b.Context(), records...).FirstErr(); err != nil {
-		b.Fatal(err)
-	}
+	cfg, cl, _ := benchLog(b)
 	reg := newRegistry()
 	deps := Deps{Program: program(b, sixRules), Log: zap.NewNop(), Metrics: NewMetrics(reg), Sink: sink.NewMetrics(reg)}
 	d, err := NewDetect(cfg, deps)
@@ -48,15 +27,7 @@ func BenchmarkVerify(b *testing.B) {
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
-	for left := int64(1); left > 0; time.Sleep(50 * time.Millisecond) {
-		lag, err := kadm.NewClient(cl).Lag(b.Context(), cfg.Kafka.Group)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if l, ok := lag[cfg.Kafka.Group]; ok && l.State == "Stable" {
-			left = l.Lag.Total()
-		}
-	}
+	awaitCommitted(b, cl, cfg.Kafka.Group, 50*time.Millisecond)
 	cancel()
 	if err := <-done; err != nil {
 		b.Fatal(err)

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// evicted is the share of a shard's bound that is made free at once: so the look
+// evictedShare is the part (one in so many) of a shard's bound that is made free at once: so the look
 // through the shard is spread over many new records.
 const evictedShare = 8
 

@@ -129,7 +129,7 @@ func (e *Engine) drop(s *shard, slot int) {
 	r := s.ref(slot)
 	rec := record(e.arena.at(r))
 	e.gone(s, slot, rec)
-	e.releaseSets(rec)
+	e.eachSet(rec, func(_ int, set setRef) { e.arena.releaseSet(set) })
 	e.arena.release(r, rec.class())
 	s.remove(slot)
 	if rec.bundle() == nameBundle {
@@ -137,11 +137,6 @@ func (e *Engine) drop(s *shard, slot int) {
 		return
 	}
 	e.stats.Subjects--
-}
-
-// releaseSets gives back the sets of values that a record's cells point to.
-func (e *Engine) releaseSets(rec record) {
-	e.eachSet(rec, func(_ int, set setRef) { e.arena.releaseSet(set) })
 }
 
 // eachSet calls f for each set of values of a record, with the index of its cell.

@@ -85,9 +85,9 @@ type copied struct {
 // be told apart.
 const mostChanges = 100
 
-// mostRemoved is how many dropped records a copy of changes may name for each record
-// that there is; with more the next copy is whole.
-const mostRemoved = 1
+// leastRemoved is how many dropped records a copy of changes may name, besides as many
+// as there are records; with more the next copy is whole.
+const leastRemoved = 1024
 
 // gone notes that the record of a slot is about to be dropped.
 func (e *Engine) gone(s *shard, slot int, rec record) {
@@ -97,7 +97,7 @@ func (e *Engine) gone(s *shard, slot int, rec record) {
 	}
 	switch {
 	case s.whole == 0:
-	case len(s.copied.removed) >= mostRemoved*s.used+1024:
+	case len(s.copied.removed) >= s.used+leastRemoved:
 		s.whole, s.copied.removed = 0, nil // the next copy is whole
 	default:
 		s.copied.removed = append(s.copied.removed, removed{rec.key(), rec.bundle()})
@@ -123,9 +123,6 @@ func (c *ShardCopy) Made() bool { return c.made }
 
 // Header gives what the encoded copy begins with.
 func (c *ShardCopy) Header() SnapshotHeader { return c.header }
-
-// Words says how much of the shard the copy holds, in words of 8 bytes.
-func (c *ShardCopy) Words() int { return len(c.words) }
 
 // Shards says how many shards there are.
 func (e *Engine) Shards() int { return len(e.shards) }

@@ -102,12 +102,7 @@ func (b *Bans) Publish(ctx context.Context, updates []BanUpdate) error {
 	if len(updates) == 0 {
 		return nil
 	}
-	select {
-	case <-b.ready:
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for topic %s to be read: %w", b.topic, ctx.Err())
-	}
-	if err := b.enter(ctx); err != nil {
+	if err := b.enterReady(ctx); err != nil {
 		return err
 	}
 	defer b.leave()
@@ -122,12 +117,7 @@ func (b *Bans) Publish(ctx context.Context, updates []BanUpdate) error {
 // known of it, and returns when the topic holds it: written is only what differs, as
 // after a restart, when the topic has it already. It waits like Publish.
 func (b *Bans) Enforce(ctx context.Context, partition int32, bans []schemas.Ban) error {
-	select {
-	case <-b.ready:
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for topic %s to be read: %w", b.topic, ctx.Err())
-	}
-	if err := b.enter(ctx); err != nil {
+	if err := b.enterReady(ctx); err != nil {
 		return err
 	}
 	defer b.leave()
@@ -348,6 +338,16 @@ func decodeBan(r *kgo.Record) *banValue {
 }
 
 func (b *Bans) micros() int64 { return b.now().UnixMicro() }
+
+// enterReady is enter, once Run has read the topic.
+func (b *Bans) enterReady(ctx context.Context) error {
+	select {
+	case <-b.ready:
+		return b.enter(ctx)
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for topic %s to be read: %w", b.topic, ctx.Err())
+	}
+}
 
 func (b *Bans) enter(ctx context.Context) error {
 	select {

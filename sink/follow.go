@@ -159,14 +159,8 @@ func readTopic(ctx context.Context, cl *kgo.Client, topic string, take func(*kgo
 		if ctx.Err() != nil {
 			return fmt.Errorf("reading topic %s: %w", topic, ctx.Err())
 		}
-		var failed error
-		fetches.EachError(func(_ string, p int32, err error) {
-			if !errors.Is(err, context.DeadlineExceeded) {
-				failed = refusedOr(fmt.Sprintf("reading topic %s, partition %d", topic, p), err)
-			}
-		})
-		if failed != nil {
-			return failed
+		if err := fetchError(fetches); err != nil {
+			return err
 		}
 		if fetches.NumRecords() > 0 {
 			last = time.Now()
@@ -175,4 +169,15 @@ func readTopic(ctx context.Context, cl *kgo.Client, topic string, take func(*kgo
 		open.passed(fetches)
 	}
 	return nil
+}
+
+// fetchError gives an error of a poll that is more than having waited in vain.
+func fetchError(fetches kgo.Fetches) error {
+	var failed error
+	fetches.EachError(func(topic string, p int32, err error) {
+		if !errors.Is(err, context.DeadlineExceeded) {
+			failed = refusedOr(fmt.Sprintf("reading topic %s, partition %d", topic, p), err)
+		}
+	})
+	return failed
 }

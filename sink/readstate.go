@@ -3,7 +3,6 @@ package sink
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -199,14 +198,8 @@ func readRanges(ctx context.Context, cl *kgo.Client, topic string, readers map[i
 		if ctx.Err() != nil {
 			return fmt.Errorf("reading topic %s: %w", topic, context.Cause(ctx))
 		}
-		var failed error
-		fetches.EachError(func(_ string, p int32, err error) {
-			if !errors.Is(err, context.DeadlineExceeded) {
-				failed = refusedOr(fmt.Sprintf("reading topic %s, partition %d", topic, p), err)
-			}
-		})
-		if failed != nil {
-			return failed
+		if err := fetchError(fetches); err != nil {
+			return err
 		}
 		fetches.EachRecord(func(rec *kgo.Record) {
 			if r := readers[rec.Partition]; r != nil {

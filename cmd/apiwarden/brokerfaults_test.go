@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/apiwarden/apiwarden/deploy/dev"
-	"github.com/apiwarden/apiwarden/detector"
 )
 
 // TestBrokerAway stops the only broker while two processes judge, for longer than their
@@ -28,11 +27,7 @@ func TestBrokerAway(t *testing.T) {
 		broker.Start(0)
 		took = append(took, c.settled("after the broker came back"))
 	}
-	<-fed
-	c.exact(detector.Options{})
-	took.log(t)
-	both[0].stop()
-	both[1].stop()
+	c.end(fed, took, both[:]...)
 }
 
 // TestOneOfThreeBrokersCrashes kills one broker after the other of three, each time
@@ -57,9 +52,5 @@ func TestOneOfThreeBrokersCrashes(t *testing.T) {
 		brokers.Start(round % 3)
 		c.settled("with three brokers again")
 	}
-	<-fed
-	c.exact(detector.Options{})
-	took.log(t)
-	both[0].stop()
-	both[1].stop()
+	c.end(fed, took, both[:]...)
 }

@@ -57,6 +57,18 @@ func (r recoveries) log(t *testing.T) {
 	t.Logf("recovered from %d faults, after %.1f s in the median and %.1f s at most", len(r), r[len(r)/2].Seconds(), r[len(r)-1].Seconds())
 }
 
+// end waits until everything is fed, compares what came of it with an undisturbed run,
+// and stops the processes.
+func (c *crew) end(fed <-chan struct{}, took recoveries, hands ...*hand) {
+	c.t.Helper()
+	<-fed
+	c.exact(detector.Options{})
+	took.log(c.t)
+	for _, h := range hands {
+		h.stop()
+	}
+}
+
 // TestKill9 kills one of two processes at random moments, also while it restores, and
 // starts it again after a random pause. One of them has an instance id, so that nobody
 // takes over what it had.
@@ -79,11 +91,7 @@ func TestKill9(t *testing.T) {
 			took = append(took, c.settled("after a kill"))
 		}
 	}
-	<-fed
-	c.exact(detector.Options{})
-	took.log(t)
-	crash[0].stop()
-	crash[1].stop()
+	c.end(fed, took, crash[:]...)
 }
 
 // TestStandStill stops a process for longer than its session lasts, so that the other
@@ -109,11 +117,7 @@ func TestStandStill(t *testing.T) {
 		h.wake()
 		c.settled("after the awakening")
 	}
-	<-fed
-	c.exact(detector.Options{})
-	took.log(t)
-	both[0].stop()
-	both[1].stop()
+	c.end(fed, took, both[:]...)
 }
 
 // TestRollingRestartOfTwo restarts one process after the other, as an upgrade does.
@@ -133,11 +137,7 @@ func TestRollingRestartOfTwo(t *testing.T) {
 		took = append(took, c.settled("after a restart"))
 		both[round%2].awaitReady()
 	}
-	<-fed
-	c.exact(detector.Options{})
-	took.log(t)
-	both[0].stop()
-	both[1].stop()
+	c.end(fed, took, both[:]...)
 }
 
 // TestStormOfJoins has processes join and leave for a while, each second one, some
@@ -162,12 +162,7 @@ func TestStormOfJoins(t *testing.T) {
 		between(rnd, 500*time.Millisecond, 1500*time.Millisecond)
 	}
 	took := recoveries{c.settled("after the storm")}
-	<-fed
-	c.exact(detector.Options{})
-	took.log(t)
-	for _, h := range append(others, first) {
-		h.stop()
-	}
+	c.end(fed, took, append(others, first)...)
 }
 
 // TestKill9WhileForgetting is TestKill9 with so little memory that counts are given up:
