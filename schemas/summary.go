@@ -28,12 +28,12 @@ type Summary struct {
 	Start     int64  `json:"start"` // of the bucket, s since the epoch
 
 	Requests  int64             `json:"requests"`
-	Classes   [5]int64          `json:"classes"` // requests by status: 1xx to 5xx
-	Bytes     int64             `json:"bytes"`   // of responses, where known
+	Classes   [5]int64          `json:"classes"`              // requests by status: 1xx to 5xx
+	Bytes     int64             `json:"bytes"`                // of responses, where known
 	LatencyUS int64             `json:"latency_us,omitempty"` // the sum of latencies; whole numbers, so that it does not matter in which order they are added
-	Latency   []LatencyBin      `json:"latency,omitempty"`  // in the order of the bins; requests without a latency are in none
-	Evidence  []LatencyEvidence `json:"evidence,omitempty"` // in the order of their times, then hashes
-	Clients   []uint32          `json:"clients,omitempty"`  // the SummaryClients smallest hashes of clients, rising
+	Latency   []LatencyBin      `json:"latency,omitempty"`    // in the order of the bins; requests without a latency are in none
+	Evidence  []LatencyEvidence `json:"evidence,omitempty"`   // in the order of their times, then hashes
+	Clients   []uint32          `json:"clients,omitempty"`    // the SummaryClients smallest hashes of clients, rising
 }
 
 // SummaryClients is how many hashes of clients a summary keeps, at most. The number of
