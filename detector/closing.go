@@ -81,6 +81,7 @@ func (c *closing) closePeriod(then int64) {
 		if e.watched > 0 {
 			c.judgeSeries(e, p.start)
 		}
+		c.lapse(e)
 		c.tend(e)
 		e.tally = tally{}
 		s.bytes += e.bytes() - before
@@ -97,7 +98,7 @@ func (c *closing) weigh(e *learnedEndpoint) {
 	before := e.bytes()
 	e.learnVolume(c.partial, c.shard.roomy())
 	c.shard.bytes += e.bytes() - before
-	if e.watched > 0 || e.periods < volumeKnown {
+	if e.watched > 0 || e.periods < volumeKnown || e.tally.requests == 0 {
 		return
 	}
 	pool := c.shard.poolOf(e.view, e.key, e.newest)

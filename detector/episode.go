@@ -36,14 +36,12 @@ func (c *closing) open(e *learnedEndpoint, r *Rule, m figure, f *SeriesFinding) 
 	scaled := f.scaled(figureTexts[m].scale)
 	p := episode{
 		rule: r.ID, version: r.Version, figure: m, down: f.Deviation < 0,
-		opened: c.end - learnedPeriod, seen: (c.end - learnedPeriod) * micros1,
+		opened: c.end - learnedPeriod, seen: (c.end - learnedPeriod) * microseconds,
 		usual: scaled.Usual, now: scaled.Value, peak: scaled.Value, score: f.extremity(), samples: f.Samples,
 	}
-	c.tell(e, r, &p, schemas.PhaseOpen, openSentence(e, m, &scaled))
+	c.tell(e, r, &p, schemas.PhaseOpen, p.seen, openSentence(e, m, &scaled))
 	e.episodes = append(e.episodes, p)
 }
-
-const micros1 = 1_000_000 // µs in a second
 
 // extremity is the score of a finding, whether or not its series reported it.
 func (f *SeriesFinding) extremity() float64 {
@@ -77,15 +75,15 @@ func (c *closing) tend(e *learnedEndpoint) {
 		r := e.view.judges(p.figure, p.rule, p.version)
 		switch lasted := c.end - p.opened; {
 		case p.calm >= calmPeriods && p.figure != figureLatency:
-			c.tell(e, r, &p, schemas.PhaseClose, closeSentence(e, &p, lasted, "is as usual again"))
+			c.tell(e, r, &p, schemas.PhaseClose, c.end*microseconds, closeSentence(e, &p, lasted, "is as usual again"))
 			continue
 		case lasted >= learnedAfter:
-			c.tell(e, r, &p, schemas.PhaseClose, closeSentence(e, &p, lasted, "is taken for usual from now on"))
+			c.tell(e, r, &p, schemas.PhaseClose, c.end*microseconds, closeSentence(e, &p, lasted, "is taken for usual from now on"))
 			e.trust(p.figure)
 			continue
-		case r.Remind > 0 && lasted*micros1/r.Remind > p.reminders:
-			p.reminders = lasted * micros1 / r.Remind
-			c.tell(e, r, &p, schemas.PhaseRemind, remindSentence(e, &p, lasted))
+		case r.Remind > 0 && lasted*microseconds/r.Remind > p.reminders:
+			p.reminders = lasted * microseconds / r.Remind
+			c.tell(e, r, &p, schemas.PhaseRemind, c.end*microseconds, remindSentence(e, &p, lasted))
 		}
 		kept = append(kept, p)
 	}

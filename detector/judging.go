@@ -41,10 +41,10 @@ func (c *closing) judge(e *learnedEndpoint, m figure, f *SeriesFinding, burst bo
 	d := e.suspect(m, f, e.departs(m, f, c.end))
 	for _, r := range e.view.rules[m] {
 		i := e.episode(m, r)
-		switch s := &sensitivities[sensitivityOf(r)]; {
+		switch t := &tolerances[SensitivityOf(r.Sensitivity)]; {
 		case i >= 0:
 			e.episodes[i].goOn(f)
-		case s.opens(d, burst) || s.large && e.isLarge(m, f, c.end):
+		case t.opens(d, burst) || t.large && e.isLarge(m, f, c.end):
 			c.open(e, r, m, f)
 		}
 	}

@@ -20,6 +20,7 @@ type learnedEndpoint struct {
 	watched       int64   // since when series are kept, s; 0: they are not, it is rare
 	asked         int64   // periods with requests since then, in which shares were judged
 	series        [seriesFigures]*Series
+	latency       [sensitivityCount]*Latency
 	tally         tally
 	doubts        []doubt
 	episodes      []episode
@@ -38,7 +39,7 @@ const (
 // learnVolume takes in how many requests there were in the five minutes. part says that
 // they are not all, room that there is some for series.
 func (e *learnedEndpoint) learnVolume(part, room bool) {
-	if part {
+	if part || !e.view.series {
 		return
 	}
 	e.periods++
@@ -88,6 +89,11 @@ func (e *learnedEndpoint) bytes() int64 {
 	for _, s := range e.series {
 		if s != nil {
 			n += int64(unsafe.Sizeof(*s))
+		}
+	}
+	for _, l := range e.latency {
+		if l != nil {
+			n += latencyBytes
 		}
 	}
 	return n

@@ -76,7 +76,7 @@ func (b *Baselines) Learned() []LearnedEndpoint {
 func (e *learnedEndpoint) learned() LearnedEndpoint {
 	l := LearnedEndpoint{
 		Endpoint: e.key, View: e.view.id, Rules: e.view.names(), Pooled: !e.pool && e.watched == 0, Pool: e.pool,
-		Since: schemas.Micros(e.first * micros1), Newest: schemas.Micros(e.newest * micros1), Requests: e.usual * figureTexts[figureRequests].scale,
+		Since: schemas.Micros(e.first * microseconds), Newest: schemas.Micros(e.newest * microseconds), Requests: e.usual * figureTexts[figureRequests].scale,
 		Latency: e.learnedLatency(),
 	}
 	for m, to := range [...]**LearnedRange{&l.Rate, &l.Clients, &l.Redirects, &l.ClientErrors, &l.ServerErrors} {
@@ -90,6 +90,7 @@ func (e *learnedEndpoint) learned() LearnedEndpoint {
 			l.Ready = l.Ready || s.state.Newest-s.state.First >= firstDay
 		}
 	}
+	l.Ready = l.Ready || l.Latency != nil && !e.view.series
 	for i := range e.episodes {
 		p := &e.episodes[i]
 		l.Episodes = append(l.Episodes, LearnedOpen{

@@ -214,6 +214,12 @@ func (w *learnedWriter) endpoint(e *learnedEndpoint) {
 			w.b = s.AppendState(w.b)
 		}
 	}
+	for _, l := range e.latency {
+		w.flag(l != nil)
+		if l != nil {
+			w.b = l.AppendState(w.b)
+		}
+	}
 	w.int(int64(len(e.doubts)))
 	for _, d := range e.doubts {
 		w.int(int64(d.figure), d.periods)
@@ -246,6 +252,12 @@ func (r *learnedReader) endpoint(views map[string]*learnedView) *learnedEndpoint
 			r.wrong = e.series[i].RestoreState(r.bytes(seriesBytes)) != nil || r.wrong
 		}
 	}
+	for i := range e.latency {
+		if r.flag() {
+			e.latency[i] = new(Latency)
+			r.wrong = e.latency[i].RestoreState(r.bytes(latencyStateBytes)) != nil || r.wrong
+		}
+	}
 	for range r.count(11) {
 		e.doubts = append(e.doubts, doubt{figure: r.figure(), periods: r.int(), down: r.flag(), strength: r.float()})
 	}
@@ -258,8 +270,11 @@ func (r *learnedReader) endpoint(views map[string]*learnedView) *learnedEndpoint
 	return e
 }
 
-// seriesBytes is the length of an encoded Series, with its version.
-var seriesBytes = 1 + binary.Size(seriesState{})
+// The lengths of an encoded Series and Latency, with their versions.
+var (
+	seriesBytes       = 1 + binary.Size(seriesState{})
+	latencyStateBytes = 1 + binary.Size(latencyState{})
+)
 
 func (r *learnedReader) figure() figure {
 	m := r.int()

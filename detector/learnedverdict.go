@@ -8,8 +8,8 @@ import (
 	"github.com/apiwarden/apiwarden/schemas"
 )
 
-// tell adds a verdict of an episode.
-func (c *closing) tell(e *learnedEndpoint, r *Rule, p *episode, phase schemas.Phase, sentence string) {
+// tell adds a verdict of an episode, with an event time in µs.
+func (c *closing) tell(e *learnedEndpoint, r *Rule, p *episode, phase schemas.Phase, at int64, sentence string) {
 	window := int64(learnedPeriod)
 	if p.figure == figureLatency {
 		window = schemas.SummarySeconds
@@ -21,12 +21,9 @@ func (c *closing) tell(e *learnedEndpoint, r *Rule, p *episode, phase schemas.Ph
 		Action: r.Action, ActionTaken: string(r.Action),
 		Count: p.samples, WindowS: float64(window), Score: &score, Baseline: &usual,
 		EpisodeID: p.id(e, "", 0), Phase: phase, Details: sentence,
-		EventTime: schemas.Micros(p.seen), DetectedAt: schemas.Micros(c.end * micros1),
+		EventTime: schemas.Micros(at), DetectedAt: schemas.Micros(c.end * microseconds),
 		Message: r.Message, Tags: r.Tags,
-		Evidence: schemas.Evidence{FromTime: schemas.Micros(p.opened * micros1), ToTime: schemas.Micros(c.end * micros1)},
-	}
-	if phase != schemas.PhaseOpen {
-		v.EventTime = schemas.Micros(c.end * micros1)
+		Evidence: schemas.Evidence{FromTime: schemas.Micros(p.opened * microseconds), ToTime: schemas.Micros(c.end * microseconds)},
 	}
 	if r.Passive {
 		v.ActionTaken = schemas.TakenLoggedOnly
@@ -88,4 +85,4 @@ func (p *episode) value(x float64) string {
 }
 
 // lasting writes seconds as a duration.
-func lasting(s int64) string { return micros(s * micros1).String() }
+func lasting(s int64) string { return micros(s * microseconds).String() }

@@ -10,6 +10,8 @@ type learnedView struct {
 	id      string
 	grouped bool // keys are METHOD service/template, or with the host
 	rules   [figures][]*Rule
+	latency [sensitivityCount][]*Rule // those of figureLatency
+	series  bool                      // figures are judged as series
 }
 
 func newLearnedView(v *View) learnedView {
@@ -19,7 +21,12 @@ func newLearnedView(v *View) learnedView {
 		for m := range figures {
 			if figureTexts[m].by == r.Type {
 				l.rules[m] = append(l.rules[m], r)
+				l.series = l.series || m < figureLatency
 			}
+		}
+		if r.Type == TypeLatency {
+			s := SensitivityOf(r.Sensitivity)
+			l.latency[s] = append(l.latency[s], r)
 		}
 	}
 	return l
