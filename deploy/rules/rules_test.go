@@ -177,7 +177,12 @@ var cases = map[string][]ruleCase{
 	},
 	"path-enumeration": {
 		act("the whole shop", each(650, 800*time.Millisecond, get(browser, 200, "/shop/item-%d.html"))),
-		calm("a search engine, a page in five seconds", each(700, 5*time.Second, get(google, 200, "/shop/item-%d.html"))),
+		calm("a search engine, a page a second", each(1200, time.Second, get(google, 200, "/shop/item-%d.html"))),
+	},
+	"crawl-pace": {
+		act("a crawler in a hurry", each(1300, 400*time.Millisecond, get(google, 200, "/shop/item-%d.html"))),
+		calm("a search engine, a page a second", each(1200, time.Second, get(google, 200, "/shop/item-%d.html"))),
+		calm("a monitor that says what it is", each(1200, time.Second, get("Pingdom.com_bot_version_1.4_(http://www.pingdom.com/)", 200, "/"))),
 	},
 	"not-found-probing": {
 		act("a word list", each(40, 2*time.Second, get(browser, 404, "/guess-%d"))),

@@ -115,7 +115,7 @@ func TestShippedRulesTellAttackersFromInnocents(t *testing.T) {
 // them with all others.
 var notInDemo = []string{
 	"wordpress-guessing", "script-probing", "backup-files", // the shop has nothing to do with PHP
-	"secret-files-crawler",
+	"secret-files-crawler", "crawl-pace",
 }
 
 // The demo shows every other rule of the shipped set that acts at work, and the
