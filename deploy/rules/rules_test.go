@@ -3,6 +3,7 @@ package rules_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -299,23 +300,36 @@ func TestShippedRules(t *testing.T) {
 	testRules(t, load(t, "."), cases)
 }
 
-// The rules by account are loaded beside the shipped ones, as their first lines say.
 func TestRulesByAccount(t *testing.T) {
+	all := maps.Clone(cases)
+	maps.Copy(all, accountCases)
+	testRules(t, withAccounts(t), all)
+}
+
+// docs/MISUSE.md says of every rule what it finds.
+func TestPageNamesEveryRule(t *testing.T) {
+	page, err := os.ReadFile("../../docs/MISUSE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range withAccounts(t).Rules() {
+		if !strings.Contains(string(page), "`"+r.ID+"`") {
+			t.Errorf("docs/MISUSE.md does not name %s", r.ID)
+		}
+	}
+}
+
+// withAccounts loads deploy/rules-rekey beside the shipped rules, as its first lines
+// say.
+func withAccounts(t *testing.T) *detector.Program {
+	t.Helper()
 	both := t.TempDir()
 	for _, dir := range []string{".", "../rules-rekey"} {
 		if err := os.CopyFS(both, os.DirFS(dir)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p := load(t, both)
-	all := map[string][]ruleCase{}
-	for id, list := range accountCases {
-		all[id] = list
-	}
-	for id, list := range cases {
-		all[id] = list
-	}
-	testRules(t, p, all)
+	return load(t, both)
 }
 
 func load(t *testing.T, dir string) *detector.Program {
