@@ -54,12 +54,7 @@ func TestReplayRealLogs(t *testing.T) {
 			lines := readAllLines(t, file)
 			usable := c.usable(lines)
 			dlq := filepath.Join(t.TempDir(), "dlq")
-			cmd := exec.Command(builtBinary(t), "replay", "--rules", rules, "--input-preset", c.preset, "--dlq", dlq, file)
-			var stdout, stderr bytes.Buffer
-			cmd.Stdout, cmd.Stderr = &stdout, &stderr
-			if err := cmd.Run(); err != nil {
-				t.Fatalf("%v\n%s", err, &stderr)
-			}
+			stdout, stderr := replayOf(t, "--rules", rules, "--input-preset", c.preset, "--dlq", dlq, file)
 			read, accepted, dead := replayCounts(t, stderr.String())
 			if read != len(lines) || accepted+dead != len(lines) {
 				t.Errorf("%d lines, %d accepted, %d dead-lettered; the file has %d lines", read, accepted, dead, len(lines))
@@ -99,15 +94,10 @@ func TestShippedRulesOnRealLogs(t *testing.T) {
 		t.Run(c.file, func(t *testing.T) {
 			file := filepath.Join(data, c.file)
 			lines := readAllLines(t, file)
-			cmd := exec.Command(builtBinary(t), "replay", "--rules", "../../deploy/rules", "--input-preset", c.preset, file)
-			var stdout, stderr bytes.Buffer
-			cmd.Stdout, cmd.Stderr = &stdout, &stderr
-			if err := cmd.Run(); err != nil {
-				t.Fatalf("%v\n%s", err, &stderr)
-			}
+			stdout, _ := replayOf(t, "--rules", "../../deploy/rules", "--input-preset", c.preset, file)
 			crawler := regexp.MustCompile(`(?i)googlebot|bingbot|msnbot|slurp|yandex|baidu|sogou|petalbot|ahrefs|semrush|mj12bot|blexbot|ezooms|archive\.org|feed|rss|pingdom|uptime`)
 			var banned []string
-			for dec := json.NewDecoder(&stdout); dec.More(); {
+			for dec := json.NewDecoder(stdout); dec.More(); {
 				var v struct {
 					Rule    string `json:"rule_id"`
 					Subject string
@@ -195,6 +185,18 @@ func readAllLines(t *testing.T, name string) [][]byte {
 		lines = lines[:n-1]
 	}
 	return lines
+}
+
+// replayOf runs replay with arguments and gives what it printed.
+func replayOf(t *testing.T, args ...string) (stdout, stderr *bytes.Buffer) {
+	t.Helper()
+	cmd := exec.Command(builtBinary(t), append([]string{"replay"}, args...)...)
+	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, stderr)
+	}
+	return stdout, stderr
 }
 
 // replayCounts reads the summary of a replay.
