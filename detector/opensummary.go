@@ -1,18 +1,22 @@
 package detector
 
-import "github.com/apiwarden/apiwarden/schemas"
+import (
+	"unsafe"
+
+	"github.com/apiwarden/apiwarden/schemas"
+)
 
 // openSummary is a summary that events are still added to. Of an endpoint with few of them
 // it is what they said, so that endpoints that are called once, as somebody may invent
 // them, take little memory; of others it is a tally.
 type openSummary struct {
+	tally    *tallied
+	n        int    // of few
+	copy     uint64 // the number of the last copy that has it, or was begun before it was there
 	endpoint string // its key
 	start    int64  // of the bucket, s
 	view     int
 	pooled   bool
-	n        int    // of few
-	copy     uint64 // the number of the last copy that has it, or was begun before it was there
-	tally    *tallied
 	few      [fewMeasures]measure
 }
 
@@ -63,8 +67,9 @@ func (x *openSummary) fill(s *schemas.Summary) {
 type tallied struct {
 	requests, bytes, micros int64
 	classes                 [5]uint32
-	clients                 uint32 // of hashes
-	evidenced               [schemas.SummarySeconds]uint8
+	largest                 uint32                                                    // of hashes
+	clients                 uint16                                                    // how many hashes there are
+	evidenced               [schemas.SummarySeconds]uint8                             // up to here it is one line
 	evidence                [schemas.SummarySeconds][schemas.SummaryEvidence]evidence // by second
 	latency                 [schemas.LatencyBins]uint32
 	hashes                  [schemas.SummaryClients]uint32 // of clients, rising
@@ -84,9 +89,9 @@ func (t *tallied) add(m *measure) {
 		t.classes[m.class]++
 	}
 	t.bytes += m.bytes
-	if n := t.clients; n < schemas.SummaryClients || m.client < t.hashes[n-1] {
+	if n := t.clients; n < schemas.SummaryClients || m.client < t.largest {
 		hashes, _ := schemas.AddClient(t.hashes[:n], m.client)
-		t.clients = uint32(len(hashes))
+		t.clients, t.largest = uint16(len(hashes)), hashes[len(hashes)-1]
 	}
 	if m.timed {
 		t.micros += m.micros()
@@ -94,6 +99,28 @@ func (t *tallied) add(m *measure) {
 		t.show(evidence{ms: m.ms, after: m.after, hash: m.hash})
 	}
 }
+
+// prefetch has what an event of the aspect's endpoint will touch brought into the
+// processor's caches: at first the summary, then the parts of its tally that are known.
+func (a *aspect) prefetch() {
+	if a.summary != nil {
+		prefetchAt(a.summary)
+	}
+}
+
+func (a *aspect) prefetchTally(ev *schemas.Event) {
+	if a.summary == nil || a.summary.tally == nil {
+		return
+	}
+	t := a.summary.tally
+	prefetchAt(t)
+	if after := ev.Time - a.from; after >= 0 && after < bucketMicros {
+		prefetchAt(&t.evidence[after/second])
+	}
+	prefetchAt(&t.hashes[schemas.SummaryClients/2])
+}
+
+func prefetchAt[T any](p *T) { prefetch((*uint64)(unsafe.Pointer(p))) }
 
 // show adds to the evidence of a second, as schemas.Summary.AddEvidence does.
 func (t *tallied) show(v evidence) {

@@ -213,9 +213,10 @@ func (r *summaryReader) tally(t *tallied) {
 			t.evidence[at][i] = v
 		}
 	}
-	t.clients = uint32(r.small(schemas.SummaryClients))
+	t.clients = uint16(r.small(schemas.SummaryClients))
 	for i := range t.hashes[:t.clients] {
 		t.hashes[i] = binary.LittleEndian.Uint32(r.cut(4))
+		t.largest = t.hashes[i]
 		if i > 0 && t.hashes[i] <= t.hashes[i-1] && r.err == nil {
 			r.err = errors.New("hashes of clients are out of order")
 		}
