@@ -468,19 +468,17 @@ func (tr *summaryTrial) restored(t *rapid.T, pieces map[int][]byte, to int) *Eng
 // wantSummariesSound panics where what open summaries count of themselves is wrong.
 func (e *Engine) wantSummariesSound() {
 	s := &e.summaries
-	n, bytes := len(s.pool.free), int64(0)
-	count := func(list []*openSummary) {
-		for _, x := range list {
-			bytes += summaryOverhead + x.listBytes()
+	n, bytes := len(s.pool.free), tallyBytes*int64(len(s.pool.tallies))
+	for _, b := range slices.Concat(s.open, s.done, s.lent) {
+		n += len(b.summaries)
+		for _, x := range b.summaries {
+			if x.tally != nil {
+				bytes += tallyBytes
+			}
 		}
 	}
-	count(s.pool.free)
-	for _, b := range slices.Concat(s.open, s.done, s.lent) {
-		count(b.summaries)
-		n += len(b.summaries)
-	}
-	if n != s.pool.made || bytes != s.pool.bytes {
-		panic(fmt.Sprintf("there are %d summaries of %d bytes, the pool counts %d of %d", n, bytes, s.pool.made, s.pool.bytes))
+	if bytes += summaryBytes * int64(n); n != s.pool.made || bytes != s.pool.bytes {
+		panic(fmt.Sprintf("there are %d summaries, of %d bytes with their tallies; the pool counts %d of %d", n, bytes, s.pool.made, s.pool.bytes))
 	}
 	for i, b := range s.open {
 		named, pooled := 0, 0
@@ -550,5 +548,27 @@ func TestPublishedSummaryIsJSON(t *testing.T) {
 	}
 	if len(back) != 1 || back[0].Requests != 6 || len(back[0].Evidence) != 3 {
 		t.Errorf("%s", text)
+	}
+}
+
+// TestSummariesAreTheSameInEveryRelease: processes of several releases summarize one log, and
+// what was learned is found by the view.
+func TestSummariesAreTheSameInEveryRelease(t *testing.T) {
+	p := mustLoad(t, `version: 1
+lateness: 0s
+rules: [{id: a, type: rate, endpoint: ["GET /x/{id}", "* /y/**"], when: 'status == 200', exempt: [192.0.2.0/24], group_by: [service, endpoint]}]`)
+	e := NewEngine(p, Options{Topic: "logs"})
+	var l gathered
+	ev := timed(1.5, 7, "/y/z", 12.5)
+	ev.Service = []byte("shop")
+	l.observe(e, ev, timed(10, 1, "/end", 1))
+	text, err := json.Marshal(l.summaries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `[{"version":1,"view":"952dd83b2af3","endpoint":"GET shop/y/z","topic":"logs","partition":0,"start":1767225600,"requests":1,` +
+		`"classes":[0,1,0,0,0],"bytes":100,"latency_us":12500,"latency":[[30,1]],"evidence":[[1767225601500000,12.5,268283506]],"clients":[2250929934]}]`
+	if string(text) != want {
+		t.Errorf("it is %s\nand was %s", text, want)
 	}
 }
