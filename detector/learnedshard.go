@@ -84,7 +84,9 @@ func (s *learnedShard) adopt(views map[string]*learnedView) {
 			s.forget(id, e)
 			continue
 		}
+		before := e.bytes()
 		e.episodes = slices.DeleteFunc(e.episodes, func(p episode) bool { return e.view.judges(p.figure, p.rule, p.version) == nil })
+		s.bytes += e.bytes() - before
 	}
 	for _, bucket := range s.open {
 		for id, m := range bucket {
