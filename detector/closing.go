@@ -35,8 +35,8 @@ func (c *closing) closeBucket(start int64) {
 	}
 	if s.traffic[start] > 0 {
 		s.period.covered++
+		s.period.lagging += s.lagging(c.end)
 	}
-	s.period.lagging = s.period.lagging || s.lags(c.end)
 	delete(s.traffic, start)
 
 	bucket := s.open[start]
@@ -67,7 +67,7 @@ func (c *closing) closePeriod(then int64) {
 		return
 	}
 	c.end = p.start + learnedPeriod
-	c.partial = p.lagging || s.thin(p.covered)
+	c.partial = s.thin(p.covered) || 100*p.lagging > mayLag*int64(s.partitions)*p.covered
 	for _, id := range inOrder(s, s.endpoints) {
 		if e := s.endpoints[id]; !e.pool {
 			c.weigh(e)
@@ -76,7 +76,7 @@ func (c *closing) closePeriod(then int64) {
 	for id, e := range s.endpoints {
 		before := e.bytes()
 		if e.pool {
-			e.learnVolume(c.partial, s.roomy())
+			e.learnVolume(c.partial, s.has(roomForSeries))
 		}
 		if e.watched > 0 {
 			c.judgeSeries(e, p.start)
@@ -96,7 +96,7 @@ func (c *closing) closePeriod(then int64) {
 // weigh learns how busy an endpoint is, and adds it to the others of its service if it is rare.
 func (c *closing) weigh(e *learnedEndpoint) {
 	before := e.bytes()
-	e.learnVolume(c.partial, c.shard.roomy())
+	e.learnVolume(c.partial, c.shard.has(roomForSeries))
 	c.shard.bytes += e.bytes() - before
 	if e.watched > 0 || e.periods < volumeKnown || e.tally.requests == 0 {
 		return
