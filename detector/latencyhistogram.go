@@ -88,17 +88,6 @@ func (h *latencyHistogram) quantile(share float64) float64 {
 	return schemas.LatencyEdge(last)
 }
 
-// shareOver gives the share of requests over ms, taken to be spread evenly over their bin.
-func (h *latencyHistogram) shareOver(ms float64) float64 {
-	bin := schemas.LatencyBinOf(ms)
-	low, high := schemas.LatencyEdge(bin-1), schemas.LatencyEdge(bin)
-	over := float64(h.Counts[bin]) * max(0, (high-ms)/(high-low))
-	for _, c := range h.Counts[bin+1:] {
-		over += float64(c)
-	}
-	return over / h.Total
-}
-
 // latencyLimits is what a request is compared with.
 type latencyLimits struct {
 	half, most   float64 // what 50 % and 97 % stay under, ms
@@ -115,12 +104,35 @@ type latencyLimit struct {
 	stretch bool // what is far over it adds more, for want of history
 }
 
+// limits draws the limits, in one pass over the bins: it is done for each bucket.
 func (h *latencyHistogram) limits() latencyLimits {
-	l := latencyLimits{half: h.quantile(0.5), most: h.quantile(0.97)}
-	over := max(typicalMargin*l.half, l.half+latencyMargin)
+	var l latencyLimits
+	var over, share float64 // of the typical limit
+	below, bin := 0.0, schemas.LatencyBins
+	for i, c := range &h.Counts {
+		if c == 0 && i != bin {
+			continue
+		}
+		below += float64(c)
+		if l.half == 0 && below >= 0.5*h.Total {
+			l.half = schemas.LatencyEdge(i)
+			over = max(typicalMargin*l.half, l.half+latencyMargin)
+			bin = schemas.LatencyBinOf(over)
+		}
+		if l.most == 0 && below >= 0.97*h.Total {
+			l.most = schemas.LatencyEdge(i)
+		}
+		if i == bin { // whose requests are taken to be spread evenly over it
+			low, high := schemas.LatencyEdge(i-1), schemas.LatencyEdge(i)
+			share = (h.Total - below + float64(c)*max(0, (high-over)/(high-low))) / h.Total
+		}
+		if i >= bin && l.most != 0 {
+			break
+		}
+	}
 	l.far = newLatencyLimit(max(farMargin*l.most, over), max(usualShare, 1/(h.Total+1)))
 	l.far.stretch = l.far.Share > usualShare
-	l.typical = newLatencyLimit(over, max(usualShare, typicalTimes*(h.shareOver(over)+1/h.Total)))
+	l.typical = newLatencyLimit(over, max(usualShare, typicalTimes*(share+1/h.Total)))
 	if l.typical.Share > typicalMostly {
 		l.typical.up, l.typical.down = 0, typicalDisuse
 	}

@@ -47,8 +47,8 @@ const SummaryClients = 128
 const LatencyBins = 96
 
 const (
-	latencyLeast = 0.05
-	latencyRatio = 1.2
+	latencyLeast    = 0.05
+	latencyLogRatio = 0.1823215567939546 // ln 1.2
 )
 
 // LatencyBinOf gives the bin of a latency in ms.
@@ -56,11 +56,11 @@ func LatencyBinOf(ms float64) int {
 	if !(ms > latencyLeast) {
 		return 0
 	}
-	return min(int(math.Log(ms/latencyLeast)/math.Log(latencyRatio)), LatencyBins-1)
+	return min(int(math.Log(ms/latencyLeast)/latencyLogRatio), LatencyBins-1)
 }
 
 // LatencyEdge gives the upper edge of a bin, in ms.
-func LatencyEdge(bin int) float64 { return latencyLeast * math.Pow(latencyRatio, float64(bin+1)) }
+func LatencyEdge(bin int) float64 { return latencyLeast * math.Exp(float64(bin+1)*latencyLogRatio) }
 
 // LatencyBin is one bin of a histogram: in JSON [bin, requests].
 type LatencyBin struct {
