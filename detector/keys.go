@@ -28,12 +28,13 @@ const (
 )
 
 var (
-	countingTypes = []Type{TypeUsage, TypeFrequency, TypeReturnPattern, TypeDistinct}
-	judgedTypes   = append(slices.Clone(countingTypes), TypeRatio, TypeMatch)
-	learnedTypes  = []Type{TypeLatency, TypeStatusMix, TypeRate, TypeOutlier}
-	laterTypes    = []Type{TypeLeaky, TypeSequence}
-	knownTypes    = slices.Concat(judgedTypes, learnedTypes, laterTypes)
-	patternTypes  = []Type{TypeReturnPattern, TypeRatio, TypeMatch}
+	countingTypes   = []Type{TypeUsage, TypeFrequency, TypeReturnPattern, TypeDistinct}
+	judgedTypes     = append(slices.Clone(countingTypes), TypeRatio, TypeMatch)
+	summarizedTypes = []Type{TypeLatency, TypeStatusMix, TypeRate} // learned from summaries of endpoints
+	learnedTypes    = append(slices.Clone(summarizedTypes), TypeOutlier)
+	laterTypes      = []Type{TypeLeaky, TypeSequence}
+	knownTypes      = slices.Concat(judgedTypes, learnedTypes, laterTypes)
+	patternTypes    = []Type{TypeReturnPattern, TypeRatio, TypeMatch}
 )
 
 // groupFields are what group_by may add to the subject.

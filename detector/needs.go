@@ -1,6 +1,10 @@
 package detector
 
-import "github.com/apiwarden/apiwarden/schemas"
+import (
+	"slices"
+
+	"github.com/apiwarden/apiwarden/schemas"
+)
 
 // Needs gives the fields of events that an engine of the program may look at, for the
 // decoder that feeds it: verdicts are the same without the others. Where a rule might
@@ -10,7 +14,10 @@ func (p *Program) Needs() schemas.FieldSet {
 	// and its endpoint.
 	names := []string{"peer_ip", "x_forwarded_for", "blocked", "route"}
 	for _, r := range p.set.Rules {
-		if kinds[r.Type] == nil {
+		switch {
+		case slices.Contains(summarizedTypes, r.Type):
+			names = append(names, "latency_ms", "response_bytes")
+		case kinds[r.Type] == nil:
 			return 0 // nobody has said here what such a rule reads
 		}
 		names = append(names, r.reads()...)

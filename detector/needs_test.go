@@ -59,10 +59,12 @@ func TestNeeds(t *testing.T) {
 		{"type: distinct, field: user_id, threshold: 1, window: 1m", []string{"user_id"}},
 		{"type: distinct, field: response_fields.id, threshold: 1, window: 1m", []string{"response_fields"}},
 		{"type: distinct, field: cart.id, threshold: 1, window: 1m", []string{"mine"}},
-		{"type: latency, endpoint: GET /x", nil},
+		{"type: latency, endpoint: GET /x", []string{"latency_ms", "response_bytes"}},
+		{"type: rate, group_by: [service, endpoint], when: 'user_id != nil'", []string{"latency_ms", "response_bytes", "service", "user_id"}},
+		{"type: outlier, endpoint: GET /x", nil},
 	} {
 		got := neededBy(t, c.rule)
-		if strings.Contains(c.rule, "latency,") {
+		if strings.Contains(c.rule, "outlier") {
 			if len(got) < 10 {
 				t.Errorf("%s: a rule that is not judged yet needs %q", c.rule, got)
 			}

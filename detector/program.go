@@ -14,6 +14,7 @@ import (
 type Program struct {
 	set     *Ruleset
 	rules   []*rule // those that are judged, in file order
+	views   []*View // of learned rules, by id
 	bundles []*bundle
 	longest int64 // the longest window, µs
 	folder  *Folder
@@ -108,6 +109,9 @@ func Compile(set *Ruleset) (*Program, error) {
 	for _, r := range set.Rules {
 		patterns = append(patterns, r.Endpoints...)
 		if r.Learned {
+			if slices.Contains(summarizedTypes, r.Type) {
+				p.look(r)
+			}
 			continue
 		}
 		if r.Window > maxWindow {

@@ -88,7 +88,9 @@ func (l *loader) kind(m *mapping, r *Rule) bool {
 	case slices.Contains(learnedTypes, r.Type):
 		r.Learned = true
 		r.Sensitivity = "normal"
-		m.warn(e.line, "type %s is accepted and not judged yet", r.Type)
+		if !slices.Contains(summarizedTypes, r.Type) {
+			m.warn(e.line, "type %s is accepted and not judged yet", r.Type)
+		}
 	}
 	return true
 }

@@ -61,17 +61,17 @@ var typeDocs = []typeDoc{
   type: match
   when: 'path in ["/.env", "/.git/config"]'
   action: alert`},
-	{TypeLatency, "Learned baseline of an endpoint's latency. The endpoint is the subject. Accepted, not judged yet.", `
+	{TypeLatency, "Learned baseline of an endpoint's latency. The endpoint is the subject.", `
 - id: slow-checkout
   type: latency
   endpoint: POST /checkout
   sensitivity: normal
   action: alert`},
-	{TypeStatusMix, "Learned baseline of an endpoint's statuses. Accepted, not judged yet.", `
+	{TypeStatusMix, "Learned baseline of an endpoint's statuses. The endpoint is the subject.", `
 - id: odd-answers
   type: status_mix
   sensitivity: low`},
-	{TypeRate, "Learned baseline of how often an endpoint is called. Accepted, not judged yet.", `
+	{TypeRate, "Learned baseline of how often, and by how many clients, an endpoint is called. The endpoint is the subject.", `
 - id: odd-volume
   type: rate
   endpoint: GET /search
@@ -91,6 +91,8 @@ A rules file is YAML. ` + "`--rules`" + ` takes one file, or a folder: then its 
 is refused as a whole, every problem with its line. ` + "`schemas/rules.schema.json`" + ` gives editors completion.
 
 Durations are Go's (` + "`90s`, `1m30s`, `24h`" + `) with days (` + "`7d`" + `), or a bare number of seconds.
+
+What the shipped rules find, what they do not, and where to add your own: [MISUSE.md](../MISUSE.md).
 
 `
 
