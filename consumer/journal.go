@@ -123,10 +123,11 @@ func (j *journal) inForce(n int) (rules string, b bound) {
 	return rules, b
 }
 
-// upTo is how many entries hold at an offset.
-func (j *journal) upTo(offset int64) int {
-	n := 0
-	for n < len(j.Entries) && j.Entries[n].Offset <= offset {
+// before is how many entries precede what changes at an offset. The journal begins in
+// any case.
+func (j *journal) before(offset int64) int {
+	n := 1
+	for n < len(j.Entries) && j.Entries[n].Offset < offset {
 		n++
 	}
 	return n

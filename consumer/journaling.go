@@ -182,7 +182,7 @@ func (s *session) enact(p *partition, e *entry) {
 	switch e.Kind {
 	case entryRules:
 		p.rules = s.rules
-		p.engine.Adopt(s.rules.program)
+		p.engine.Adopt(e.Offset, s.rules.program)
 	case entryBound:
 		p.engine.Bound(e.Bound.Bytes, e.Bound.Endpoints)
 	case entryControl:
