@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -37,11 +38,25 @@ rules:
   - {id: wins, type: return_pattern, pattern: win, threshold: 2, window: 1h, action: ban, ban_for: 10s, reset_on_ban: true}
 `
 
+// otherRules are what members are given now and then in place of chaosRules: counts of
+// some rules go on, others begin, end, or decide otherwise.
+func otherRules() []string {
+	return []string{
+		chaosRules,
+		strings.Replace(chaosRules, "threshold: 12", "threshold: 9", 1) + `
+  - {id: reads, type: usage, threshold: 6, window: 2m, when: 'method == "GET"', emit: every, action: log}
+`,
+		strings.Replace(chaosRules, "{id: often, type: frequency, max_frequency: 0.1", "{id: seldom, type: frequency, max_frequency: 0.05", 1),
+	}
+}
+
 // chaos is what happens to a group of detects, as one seed has it.
 type chaos struct {
 	*site
 	rnd     *rand.Rand
 	named   map[string]bool // subjects that people have banned, pardoned or exempted; nil: people say nothing
+	rules   []string        // of which each member has some
+	awake   bool            // nobody stands still: who is thought to be dead is
 	members []*victim
 	faults  []*kfake.FaultHandle
 	ending  sync.WaitGroup // stops that nobody waits for
@@ -99,21 +114,23 @@ func (c *chaos) run(t *testing.T) {
 	if c.rnd.IntN(3) == 0 { // counts are given up for want of memory
 		c.cfg.State.MaxBytes, c.cfg.State.Shards = 1<<20, 64
 	}
+	c.rules = otherRules()[:1]
 	if c.rnd.IntN(2) == 0 {
 		c.named = make(map[string]bool)
+	}
+	if c.rnd.IntN(2) == 0 {
+		c.awake, c.rules = true, otherRules()
 	}
 	c.member(t)
 	for range 25 {
 		c.feed(t, 5+c.rnd.IntN(60))
-		time.Sleep(time.Duration(c.rnd.IntN(4000)) * time.Millisecond)
-		c.disturb(t)
-		if c.named != nil && c.rnd.IntN(3) == 0 {
-			op := []schemas.Op{schemas.OpBan, schemas.OpUnban, schemas.OpExempt, schemas.OpUnexempt}[c.rnd.IntN(4)]
-			who := fmt.Sprintf("10.0.0.%d", c.rnd.IntN(8))
-			c.named[who] = true
-			c.did("%s %s", op, who)
-			c.say(t, op, schemas.ScopeIP, who)
+		pause := time.Duration(c.rnd.IntN(4000)) * time.Millisecond
+		if c.awake && c.rnd.IntN(2) == 0 {
+			pause /= 100 // what has just been judged is not in a snapshot yet
 		}
+		time.Sleep(pause)
+		c.disturb(t)
+		c.change(t)
 	}
 	for _, f := range c.faults {
 		f.Remove()
@@ -138,6 +155,25 @@ func (c *chaos) run(t *testing.T) {
 	}
 	if n := c.uncommitted(t); n != 0 {
 		t.Errorf("%d records are not committed", n)
+	}
+}
+
+// change has people say something, or gives a member other rules.
+func (c *chaos) change(t *testing.T) {
+	t.Helper()
+	if c.named != nil && c.rnd.IntN(3) == 0 {
+		op := []schemas.Op{schemas.OpBan, schemas.OpUnban, schemas.OpExempt, schemas.OpUnexempt}[c.rnd.IntN(4)]
+		who := fmt.Sprintf("10.0.0.%d", c.rnd.IntN(8))
+		c.named[who] = true
+		c.did("%s %s", op, who)
+		c.say(t, op, schemas.ScopeIP, who)
+	}
+	if len(c.members) > 0 && len(c.rules) > 1 && c.rnd.IntN(4) == 0 {
+		n, m := c.rnd.IntN(len(c.rules)), c.members[c.rnd.IntN(len(c.members))]
+		c.did("rules %d", n)
+		if err := m.Adopt(program(t, c.rules[n])); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -178,9 +214,10 @@ func (c *chaos) member(t *testing.T) {
 	v := &victim{saboteur: saboteur{dial: c.net.DialContext}}
 	// The client's periodic commit waits for a join at a lock, which keeps the bubble's
 	// clock from moving on: see fleet_test.go.
-	v.running = c.begin(t, chaosRules, kgo.Dialer(v.Dial), kgo.AutoCommitInterval(24*time.Hour))
+	n := c.rnd.IntN(len(c.rules))
+	v.running = c.begin(t, c.rules[n], kgo.Dialer(v.Dial), kgo.AutoCommitInterval(24*time.Hour))
 	c.members = append(c.members, v)
-	c.did("join")
+	c.did("join with rules %d", n)
 }
 
 // disturb does one thing.
@@ -194,7 +231,7 @@ func (c *chaos) disturb(t *testing.T) {
 	case what < 3:
 		c.did("stop")
 		c.leave(t, at())
-	case what == 3:
+	case what == 3, what == 5 && c.awake:
 		v := at()
 		v.die()
 		c.did("crash")
@@ -284,56 +321,59 @@ func (c *chaos) feed(t *testing.T, n int) {
 	}
 }
 
+// judgedInOneGo gives the partitions as their journals begin.
+func (c *chaos) judgedInOneGo(t *testing.T) map[int32]*partition {
+	t.Helper()
+	var rules rulesInForce
+	rules.Store(program(t, chaosRules))
+	l := newLibrary(&rules, schemas.Options{MaxRecordBytes: 1 << 20})
+	out := make(map[int32]*partition)
+	for n, j := range c.journals(t) {
+		p := &partition{tp: topicPartition{c.cfg.Topics.Logs, n}, journal: j, next: j.begin(), replay: &replay{log: zap.NewNop()}}
+		if err := l.rewind(p); err != nil {
+			t.Fatal(err)
+		}
+		p.resume()
+		out[n] = p
+	}
+	return out
+}
+
 // compare holds verdicts and bans against those of logs that are judged in one go.
 func (c *chaos) compare(t *testing.T) {
 	t.Helper()
 	want, bans := make(map[string]string), make(map[string]schemas.Ban)
-	engines := make(map[int32]*detector.Engine)
-	p := program(t, chaosRules)
-	decoder, err := schemas.NewDecoder(schemas.Options{MaxRecordBytes: 1 << 20, Needs: p.Needs()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	journals := c.journals(t)
-	for n, j := range journals {
-		_, b := j.inForce(len(j.Entries))
-		engines[n] = newEngine(topicPartition{c.cfg.Topics.Logs, n}, j, p, b)
-	}
 	add := func(to map[string]string, v *schemas.Verdict) {
-		// Where an owner dies between a change by hand and its next commit or snapshot, the
-		// change holds from an earlier offset on for whoever takes over, who judges the
-		// records between otherwise. That is seen of named subjects alone, and of bans
+		// Who stands still is taken for dead, and judges on when it wakes up, without knowing
+		// what people have said meanwhile. That is seen of named subjects alone, and of bans
 		// that the budget has left for others.
 		taken := v.ActionTaken
-		if c.named != nil {
+		if c.named != nil && !c.awake {
 			taken = ""
 		}
-		if !c.named[v.Subject] {
+		if c.awake || !c.named[v.Subject] {
 			to[v.VerdictID] = fmt.Sprint(v.RuleID, " ", v.Subject, " ", v.EventTime, " ", v.Count, " ", v.Action, " ", taken)
 		}
 	}
+	partitions := c.judgedInOneGo(t)
 	logs := c.read(t, c.cfg.Topics.Logs)
 	for _, r := range logs {
+		p := partitions[r.Partition]
+		p.replay.advance(p, r.Offset)
 		var ev schemas.Event
-		if err := decoder.Decode(r.Value, &ev); err != nil {
+		if err := p.rules.decoder.Decode(r.Value, &ev); err != nil {
 			t.Fatal(err)
 		}
-		e, j := engines[r.Partition], journals[r.Partition]
-		for ; len(j.Entries) > 0 && j.Entries[0].Offset <= r.Offset; j.Entries = j.Entries[1:] {
-			if by := j.Entries[0].Control; by != nil {
-				e.Control(j.Entries[0].Offset, by.control())
-			}
-		}
-		e.Observe(&ev, detector.Record{Offset: r.Offset, Time: r.Timestamp.UnixMicro()})
-		verdicts, _ := e.Take()
+		p.engine.Observe(&ev, detector.Record{Offset: r.Offset, Time: r.Timestamp.UnixMicro()})
+		verdicts, _ := p.engine.Take()
 		for i := range verdicts {
 			add(want, &verdicts[i])
 		}
 	}
 	now, evicted := schemas.Micros(time.Now().UnixMicro()), uint64(0)
-	for _, e := range engines {
-		evicted += e.Stats().Evicted
-		for _, b := range e.Shown() {
+	for _, p := range partitions {
+		evicted += p.engine.Stats().Evicted
+		for _, b := range p.engine.Shown() {
 			if b.ExpiresAt >= now {
 				bans[schemas.BanKey(b.Scope, b.Value)] = b
 			}

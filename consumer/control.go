@@ -57,11 +57,11 @@ func markOf(r *sink.ControlRecord) controlMark { return controlMark{r.RecordTime
 // entries that hold from its next record on, and notes in the journal how far they go.
 // A partition that begins takes only what is still in force.
 func (s *session) saidEntries(p *partition, begins bool) []entry {
-	p.said = s.detect.said.count()
 	people := s.detect.people.Load()
 	if people == nil || !people.Ready() {
-		return nil
+		return nil // looked at again in the next turn
 	}
+	p.said = s.detect.said.count()
 	var add []entry
 	marks := make(map[int32]controlMark)
 	for partition, m := range p.journal.Controls {

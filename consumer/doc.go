@@ -45,6 +45,8 @@
 //
 //   - journal.go, journaling.go: rules, bounds and manual changes, each with the offset
 //     from which it holds. It is acknowledged before the record at that offset is judged.
+//     An owner that stops says where. After one that crashed, nothing changes before the
+//     offset at which the log ended then (partition.hold): it may have judged those records.
 //   - rotation.go, snapshots.go: each shard of a partition is copied once in
 //     state.interval, at the end of a turn, when all that came of the records before is
 //     acknowledged. Goroutines of their own encode, pack and write the copies.

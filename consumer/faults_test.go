@@ -303,3 +303,30 @@ func TestInputTopicCreatedAnew(t *testing.T) {
 		d.await(t)
 	})
 }
+
+// TestATurnThatFailsIsNotRemembered: detect ends because its verdicts are refused. What
+// it has counted of those records is in no snapshot.
+func TestATurnThatFailsIsNotRemembered(t *testing.T) {
+	atSite(t, func(t *testing.T, s *site) {
+		d := s.unstarted(t, over3)
+		ended := make(chan error, 1)
+		go func() { ended <- d.Run(t.Context()) }()
+		r := &running{Detect: d}
+		r.await(t)
+		for range 2 {
+			s.each(t, "/a")
+		}
+		time.Sleep(2 * time.Second)
+		s.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: s.cfg.Topics.Verdicts, Err: kerr.TopicAuthorizationFailed, Count: 1})
+		for range 2 {
+			s.each(t, "/a")
+		}
+		if err := <-ended; err == nil {
+			t.Fatal("verdicts are refused, and detect ends without an error")
+		}
+		time.Sleep(time.Minute)
+		s.detect(t, over3)
+		time.Sleep(5 * time.Second)
+		s.wantOneEach(t)
+	})
+}

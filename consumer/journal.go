@@ -25,6 +25,11 @@ type journal struct {
 	Entries []entry                    `json:"entries"`         // by offset, the first one is begin
 	Rules   map[string]detector.Source `json:"rules,omitempty"` // by Program.Hash
 
+	// Closed is where the last owner stopped, if it had the time to say so: nobody has judged
+	// the record at this offset, or one behind it. nil: an owner is at work, or was when it
+	// crashed.
+	Closed *int64 `json:"closed,omitempty"`
+
 	// Controls says, by partition of the control topic, which manual changes are among the
 	// entries, or were before they were folded.
 	Controls map[int32]controlMark `json:"controls"`
@@ -118,13 +123,29 @@ func (j *journal) inForce(n int) (rules string, b bound) {
 	return rules, b
 }
 
-// upTo is how many entries hold at an offset.
-func (j *journal) upTo(offset int64) int {
-	n := 0
-	for n < len(j.Entries) && j.Entries[n].Offset <= offset {
+// before is how many entries precede what changes at an offset. The journal begins in
+// any case.
+func (j *journal) before(offset int64) int {
+	n := 1
+	for n < len(j.Entries) && j.Entries[n].Offset < offset {
 		n++
 	}
 	return n
+}
+
+// mostAhead is how many records an owner is thought to have judged behind what it had
+// committed, at most. It commits each second what a turn has finished, and a turn has no
+// more than detectPoll.
+const mostAhead = 4 << 20
+
+// untouched gives the first offset that no owner of the past has judged, of a log that
+// has an end, when what comes before done is known to be finished. Of one that crashed
+// it is only known that it had read no further than that end.
+func (j *journal) untouched(done, end int64) int64 {
+	if j.Closed != nil {
+		return min(*j.Closed, end)
+	}
+	return min(done+mostAhead, end)
 }
 
 // contains says whether a snapshot is of this journal's past that names id as its last

@@ -73,18 +73,18 @@ func FuzzJournal(f *testing.F) {
 	})
 }
 
-func TestWhatHoldsAtAnOffset(t *testing.T) {
+func TestWhatHoldsBeforeAnOffset(t *testing.T) {
 	j := aJournal()
 	for _, c := range []struct {
 		offset  int64
 		entries int
 		rules   string
 		bytes   int64
-	}{{100, 1, "a", 1000}, {299, 2, "a", 1000}, {300, 4, "b", 2000}, {1000, 6, "b", 2000}} {
-		n := j.upTo(c.offset)
+	}{{100, 1, "a", 1000}, {300, 2, "a", 1000}, {301, 4, "b", 2000}, {1000, 6, "b", 2000}} {
+		n := j.before(c.offset)
 		rules, b := j.inForce(n)
 		if n != c.entries || rules != c.rules || b.Bytes != c.bytes {
-			t.Errorf("at %d hold %d entries, rules %s, %d bytes; want %+v", c.offset, n, rules, b.Bytes, c)
+			t.Errorf("before %d hold %d entries, rules %s, %d bytes; want %+v", c.offset, n, rules, b.Bytes, c)
 		}
 	}
 }
@@ -173,8 +173,8 @@ func TestFoldingChangesNothingThatIsAsked(t *testing.T) {
 		folded.Entries = append([]entry(nil), j.Entries...)
 		folded.fold(before, 0)
 		for next := before; next < at+3; next++ {
-			rules, b := j.inForce(j.upTo(next))
-			rulesNow, bNow := folded.inForce(folded.upTo(next))
+			rules, b := j.inForce(j.before(next))
+			rulesNow, bNow := folded.inForce(folded.before(next))
 			if rules != rulesNow || b != bNow {
 				t.Fatalf("at %d hold %s, %v, folded %s, %v", next, rules, b, rulesNow, bNow)
 			}

@@ -29,8 +29,8 @@ type journalPieces struct {
 const controlsKept = 7 * 24 * time.Hour
 
 // settle makes a partition live that has reached the end of what its journal decides:
-// from here on the rules and bounds of this process hold, which the journal says
-// before the next record is judged. What the partition enforces is on the ban topic on
+// from here on, or from where no former owner has been, the rules and bounds of this
+// process hold, which the journal says before the next record is judged. What the partition enforces is on the ban topic on
 // return.
 func (s *session) settle(ctx context.Context, p *partition) error {
 	r := p.replay
@@ -107,8 +107,12 @@ func newID() uint64 {
 // bound is what a shard of a partition may hold, of what the group may.
 func (s *session) bound(shards int) bound { return s.cfg.State.bound(s.inputs.Load(), shards) }
 
-// changes are the entries that bring a partition in line with this process.
+// changes are the entries that bring a partition in line with this process; none where
+// that has to wait.
 func (s *session) changes(p *partition) []entry {
+	if p.next < p.hold {
+		return nil
+	}
 	var add []entry
 	rules, have := p.journal.inForce(len(p.journal.Entries))
 	if want := s.rules.program.Hash(); rules != want || p.rules.program != s.rules.program {
@@ -178,7 +182,7 @@ func (s *session) enact(p *partition, e *entry) {
 	switch e.Kind {
 	case entryRules:
 		p.rules = s.rules
-		p.engine.Adopt(s.rules.program)
+		p.engine.Adopt(e.Offset, s.rules.program)
 	case entryBound:
 		p.engine.Bound(e.Bound.Bytes, e.Bound.Endpoints)
 	case entryControl:
@@ -191,6 +195,7 @@ func (s *session) enact(p *partition, e *entry) {
 func (s *session) amended(p *partition, add []entry) *journal {
 	next := *p.journal
 	next.Sequence++
+	next.Closed = nil
 	next.Entries = append(slices.Clone(p.journal.Entries), add...)
 	next.Rules = maps.Clone(p.journal.Rules)
 	for _, e := range add {

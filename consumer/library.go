@@ -24,10 +24,12 @@ func newLibrary(current *rulesInForce, input schemas.Options) *library {
 }
 
 // rewind makes the engine of a partition, with nothing counted, by the rules and
-// bounds that its journal says held at p.next, and the steps from there on.
+// bounds that its journal says held before p.next, and the steps from there on. What
+// changes at p.next is a step: a snapshot may have been taken there before it changed, and
+// what changes twice and back again is not as it was.
 func (l *library) rewind(p *partition) error {
 	j := p.journal
-	n := max(1, j.upTo(p.next))
+	n := j.before(p.next)
 	hash, b := j.inForce(n)
 	var err error
 	if p.rules, err = l.rulesOf(j, hash, p.replay.log); err != nil {
@@ -50,7 +52,7 @@ func (l *library) rewind(p *partition) error {
 // changed before.
 func (p *partition) resume() {
 	p.engine.Begin(p.next)
-	for _, e := range p.journal.Entries[:max(1, p.journal.upTo(p.next))] {
+	for _, e := range p.journal.Entries[:p.journal.before(p.next)] {
 		if e.Kind == entryControl {
 			p.engine.Control(e.Offset, e.Control.control())
 		}

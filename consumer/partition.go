@@ -38,12 +38,16 @@ type partition struct {
 	end         int64    // of the log, when we were assigned
 	rules       *ruleset // that the engine has; its decoder is not used where they are everybody's
 	replay      *replay  // nil: live
-	journal     *journal
-	kept        journalPieces
-	rotation    *rotation
-	copying     *errand // of a shard that is being copied; nil: none
-	topicID     [16]byte
-	said        int // of Detect.said, when the journal was brought in line
+	// Records before it may have been judged by a former owner, who may have crashed before
+	// it committed that: until then nothing changes that the journal does not say, or
+	// verdicts of the same records would differ.
+	hold     int64
+	journal  *journal
+	kept     journalPieces
+	rotation *rotation
+	copying  *errand // of a shard that is being copied; nil: none
+	topicID  [16]byte
+	said     int // of Detect.said, when the journal was brought in line
 }
 
 // outbox is what the records of one poll have led to.

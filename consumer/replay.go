@@ -72,7 +72,7 @@ func (r *replay) take(p *partition, s *step) {
 		p.engine.Control(s.entry.Offset, s.entry.Control.control())
 	case entryRules:
 		p.rules = s.rules
-		p.engine.Adopt(s.rules.program)
+		p.engine.Adopt(s.entry.Offset, s.rules.program)
 	case entryBound:
 		p.engine.Bound(s.entry.Bound.Bytes, s.entry.Bound.Endpoints)
 	case entryBegin: // the engine was made with it

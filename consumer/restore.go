@@ -244,6 +244,7 @@ func (s *session) restore(g *gained, stored *sink.StoredState) (*partition, erro
 	}
 	p.replay = &replay{muted: max(p.committed, newest), began: began, log: log}
 	p.replay.end = max(p.replay.muted, j.last().Offset, p.next)
+	p.hold = j.untouched(p.replay.muted, g.end)
 	if finished := max(p.next, newest); finished == g.end && g.committed < finished {
 		p.uncommitted = kgo.EpochOffset{Epoch: g.endEpoch, Offset: finished}
 	}

@@ -149,11 +149,6 @@ func TestCountsMoveWithTheirPartitions(t *testing.T) {
 // TestOtherRulesHoldFromAnOffsetOn: records are judged again by the rules that judged
 // them first.
 func TestOtherRulesHoldFromAnOffsetOn(t *testing.T) {
-	const hitAgain = `
-version: 1
-rules:
-  - {id: again, type: match, endpoint: GET /hit, when: 'status >= 100', emit: every, action: log}
-`
 	atSite(t, func(t *testing.T, s *site) {
 		for _, rules := range []string{everyEvent, hitAgain, hitAgain, everyEvent} {
 			d := s.detect(t, rules)

@@ -53,7 +53,7 @@ type session struct {
 	copies   []*detector.ShardCopy
 	aged     time.Time // when the age of snapshots was shown last
 	broken   error     // the state topic refuses us
-	flushed  bool      // the last snapshots before the end have been written, or had their time
+	flushed  bool      // no more snapshots: the last ones are written or had their time, or would be of records that are not finished
 }
 
 func newSession(d *Detect, lasting context.Context, producer *sink.Producer, bans *sink.Bans, state *kgo.Client) *session {
@@ -105,8 +105,9 @@ func (s *session) run(ctx context.Context) error {
 		err := s.turn(s.lasting, s.poll(ctx, detectPoll, pollWait))
 		if stop = ctx.Err() != nil; stop && err == nil {
 			s.flush(s.owned)
-			s.flushed = true
 		}
+		// Engines may have judged what a turn that failed has not finished.
+		s.flushed = stop || err != nil
 		s.cl.AllowRebalance()
 		if err != nil {
 			return err

@@ -203,14 +203,26 @@ func (s *session) rewrite(p *partition, now time.Time) {
 	if p.kept.flying || now.Sub(p.kept.at) < time.Duration(s.cfg.State.Interval) {
 		return
 	}
-	next := s.amended(p, nil)
+	s.sendJournal(p, s.amended(p, nil), now)
+}
+
+// close writes into the journal of a partition that no record is judged any more.
+// Where there is no time for that, it looks like a crash to whoever takes over.
+func (s *session) close(p *partition) {
+	next, at := s.amended(p, nil), max(p.next, p.hold)
+	next.Closed = &at
+	s.sendJournal(p, next, time.Now())
+}
+
+// sendJournal puts the writing of a journal on its way, where there is room for it.
+func (s *session) sendJournal(p *partition, next *journal, now time.Time) {
 	piece := s.journalPiece(p, next)
 	p.kept.flying = s.send(errand{p: p, piece: piece, parts: p.kept.parts[piece.Slot], next: next, at: now})
 }
 
 // flush writes what has changed since it was last copied, while partitions are still
-// ours, so that whoever takes them over has little to read again. It gives up after
-// a third of the time for a stop.
+// ours, so that whoever takes them over has little to read again, and where we stopped.
+// No record of them is judged afterwards. It gives up after a third of the time for a stop.
 func (s *session) flush(going map[topicPartition]*partition) {
 	ctx, cancel := context.WithTimeout(s.lasting, time.Duration(s.cfg.ShutdownTimeout)/3)
 	defer cancel()
@@ -223,6 +235,10 @@ func (s *session) flush(going map[topicPartition]*partition) {
 		if p.replay != nil {
 			continue
 		}
+		if s.underway == copiesInHand && !s.awaitLanded(ctx) {
+			return
+		}
+		s.close(p)
 		if p.copying != nil { // of an earlier offset
 			p.rotation.shards[p.copying.piece.Shard].flying = false
 			p.copying = nil

@@ -7,10 +7,13 @@ import (
 	"slices"
 )
 
-// Adopt has the engine judge by another program from the next event on. Counts of
-// rules with the same id and version stay, those of others are dropped; bans that
-// stand run to their end.
-func (e *Engine) Adopt(p *Program) {
+// Adopt has the engine judge by another program from the record at an offset on. Counts
+// of rules with the same id and version stay, those of others are dropped; bans that
+// stand run to their end. A shard that is ahead of the offset knows of it already.
+func (e *Engine) Adopt(next int64, p *Program) {
+	if e.wake <= next {
+		e.wakeShards(next)
+	}
 	old := e.program
 	e.program = p
 	e.endpoints = newEndpoints(p)
@@ -23,9 +26,6 @@ func (e *Engine) Adopt(p *Program) {
 	for i := range e.shards {
 		s := &e.shards[i]
 		if s.waiting != nil {
-			if bytes.Equal(s.waiting.from.layout, p.layout) {
-				e.wakeShard(s)
-			}
 			continue
 		}
 		if !bytes.Equal(old.layout, p.layout) {

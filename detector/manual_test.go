@@ -92,7 +92,7 @@ func TestUsersAreKnownToLaterRules(t *testing.T) {
 		e.Control(0, schemas.Control{Scope: schemas.ScopeUser, Value: user, Op: schemas.OpExempt, At: schemas.Micros(origin)})
 	}
 	e.Control(0, schemas.Control{Scope: schemas.ScopeUser, Value: "bob", Op: schemas.OpUnexempt, At: schemas.Micros(origin)})
-	e.Adopt(mustLoad(t, "version: 1\nrules: [{id: u, type: usage, threshold: 1, window: 1h, key: user_id}]"))
+	e.Adopt(0, mustLoad(t, "version: 1\nrules: [{id: u, type: usage, threshold: 1, window: 1h, key: user_id}]"))
 	var fired []string
 	for i, user := range []string{"ann", "bob", "ann", "bob", "ann"} {
 		ev := hit(client(i), origin+int64(i)*second, "/")

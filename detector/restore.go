@@ -76,9 +76,9 @@ func (e *Engine) Restore(whole, changes []byte) error {
 	return nil
 }
 
-// restoreShard fills an empty shard. Where the copies are of another layout, the records
-// stay as they are until the engine is that far: on the way there the program may
-// become the one that they are of.
+// restoreShard fills an empty shard. Its records stay as they are until the engine is
+// that far: whatever programs it goes through on the way there, the shard has been
+// through already.
 func (e *Engine) restoreShard(s *shard, copies []*shardState) (err error) {
 	current, from := e.program, e.program
 	newest := copies[len(copies)-1]
@@ -115,20 +115,15 @@ func (e *Engine) restoreShard(s *shard, copies []*shardState) (err error) {
 	s.number = newest.Number
 	e.restoreSpent(s, newest.Spent)
 	s.anew() // whoever wrote the copies may go on writing to them
-	s.waiting = &waiting{from: from, state: newest}
-	if from == current {
-		e.wakeShard(s)
-	} else {
-		s.next = math.MaxInt64
-		e.wake = min(e.wake, newest.Next)
-	}
+	s.waiting, s.next = &waiting{from: from, state: newest}, math.MaxInt64
+	e.wake = min(e.wake, newest.Next)
 	e.restored = append(e.restored, newest.SnapshotHeader)
 	return nil
 }
 
-// waiting is what a restored shard, whose records are of another layout, waits with.
+// waiting is what a restored shard waits with.
 type waiting struct {
-	from  *Program
+	from  *Program // which its records are of
 	state *shardState
 }
 
@@ -152,8 +147,9 @@ func (e *Engine) wakeShard(s *shard) {
 	from, state := s.waiting.from, s.waiting.state
 	s.waiting, s.next = nil, state.Next
 	if !bytes.Equal(from.layout, e.program.layout) {
-		from.longest = e.program.longest
-		e.adoptShard(s, from)
+		old := *from // which others may use as well
+		old.longest = e.program.longest
+		e.adoptShard(s, &old)
 	}
 	for i := range state.Bans {
 		if b := &state.Bans[i]; e.shardOf(b.Key) == s {
@@ -172,6 +168,7 @@ func (e *Engine) Begin(from int64) {
 		}
 	}
 	e.restored = nil
+	e.wakeShards(from)
 }
 
 // empty makes a shard as new.

@@ -1,6 +1,7 @@
 package detector
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/apiwarden/apiwarden/schemas"
@@ -78,4 +79,48 @@ rules: [{id: a, type: usage, threshold: 2, window: 1h, action: ban, ban_for: 1s,
 	wantFired(t, "an offence", hitsFrom(e, 0, 6), 2)
 	e = reborn(t, e, p, 6)
 	wantFired(t, "the third after the reset", hitsFrom(e, 6, 1), 6)
+}
+
+// TestRestoredAheadOfRulesThatComeBack: rules end and are adopted again. A shard whose
+// copy was made after that keeps what they have counted since, while the engine goes
+// through it again for the sake of another shard.
+func TestRestoredAheadOfRulesThatComeBack(t *testing.T) {
+	both := mustLoad(t, `version: 1
+rules: [{id: a, type: usage, threshold: 9, window: 1h}, {id: b, type: usage, threshold: 3, window: 1h}]`)
+	one := mustLoad(t, "version: 1\nrules: [{id: a, type: usage, threshold: 9, window: 1h}]")
+	for _, c := range []struct{ end, back, copied int }{
+		{3, 5, 7}, // on the way to what the copy contains
+		{3, 3, 3}, // where the copy was made before
+	} {
+		options := Options{Topic: "t", Shards: 2, Seed: [2]uint64{1, 2}}
+		e, again := NewEngine(both, options), NewEngine(both, options)
+		copied := -1
+		judge := func(e *Engine, from int) (fired []int) {
+			for i := from; i < 12; i++ {
+				if i == c.copied && copied < 0 {
+					var own ShardCopy
+					copied = e.shardOf(addressKey(client(1))).index
+					e.Copy(copied, int64(i), true, &own)
+					if err := again.Restore(own.Append(nil), nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if i == c.end {
+					e.Adopt(int64(i), one)
+				}
+				if i == c.back {
+					e.Adopt(int64(i), both)
+				}
+				fired = append(fired, hitsFrom(e, i, 1)...)
+			}
+			return fired
+		}
+		want := judge(e, 0)
+		again.Begin(0)
+		got := judge(again, 0)
+		want = slices.DeleteFunc(want, func(i int) bool { return i < c.copied })
+		if len(want) != 2 || !slices.Equal(got, want) {
+			t.Errorf("%+v: verdicts at %v, undisturbed at %v", c, got, want)
+		}
+	}
 }

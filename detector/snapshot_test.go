@@ -32,7 +32,7 @@ type trialChange struct {
 func (c trialChange) apply(e *Engine, next int64) {
 	switch {
 	case c.adopt != nil:
-		e.Adopt(c.adopt)
+		e.Adopt(next, c.adopt)
 	case c.control != nil:
 		e.Control(next, *c.control)
 	default:
@@ -171,6 +171,9 @@ func drawTrial(t *rapid.T) *trial {
 		}
 		tr.events = append(tr.events, x)
 		switch rapid.IntRange(0, seldom).Draw(t, "beside") {
+		case 3: // back to what was there before
+			p := rapid.SampledFrom(tr.programs).Draw(t, "again")
+			tr.changes[i] = append(tr.changes[i], trialChange{adopt: p})
 		case 0:
 			others := slices.Clone(drawRules(t))
 			for j := range others { // some stay as they were, some change, some are new
