@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"fmt"
 	"sync/atomic"
 
 	"github.com/apiwarden/apiwarden/detector"
@@ -17,6 +18,9 @@ func (d *Detect) Adopt(p *detector.Program) error {
 	if err := d.cfg.validateRules(p); err != nil {
 		return err
 	}
+	if learns(p) && d.assigned.Load() && d.readers.Load() == 0 {
+		return fmt.Errorf("rules of the types latency, status_mix and rate need topic %s, which is missing: create it and start detect anew", d.cfg.Topics.EndpointStats)
+	}
 	d.rules.Store(p)
 	return nil
 }
@@ -28,6 +32,9 @@ func (s *Store) Adopt(p *detector.Program) { s.rules.Store(p) }
 // Adopt has records keyed by other rules from the next transaction on. Safe for
 // concurrent use.
 func (r *Rekey) Adopt(p *detector.Program) { r.rules.Store(p) }
+
+// learns says whether there are rules that judge endpoints by what was learned of them.
+func learns(p *detector.Program) bool { return len(p.Views()) > 0 }
 
 // adopt takes other rules over where somebody has given the role some. Partitions that
 // are live change at once, so that no record is judged by two minds; those that still

@@ -73,7 +73,7 @@ func (s *session) progress() {
 func (s *session) onRevoked(_ context.Context, cl *kgo.Client, gone map[string][]int32) {
 	s.commitRevoked(cl)
 	if !s.flushed {
-		s.flush(s.among(gone))
+		s.flush(among(s.owned, gone))
 	}
 	s.dropAll(gone, "partitions revoked")
 }
@@ -85,15 +85,8 @@ func (s *session) onLost(_ context.Context, _ *kgo.Client, gone map[string][]int
 }
 
 func (s *session) dropAll(gone map[string][]int32, why string) {
-	s.arrivals.mu.Lock()
-	for topic, partitions := range gone {
-		for _, n := range partitions {
-			delete(s.arrivals.awaited, topicPartition{topic, n})
-			delete(s.arrivals.ready, topicPartition{topic, n})
-		}
-	}
-	s.arrivals.mu.Unlock()
-	if lost := s.among(gone); len(lost) > 0 {
+	s.arrivals.gone(gone)
+	if lost := among(s.owned, gone); len(lost) > 0 {
 		s.log.Info(why, zap.Int("partitions", len(lost)))
 		s.drop(lost)
 	}
@@ -101,12 +94,12 @@ func (s *session) dropAll(gone map[string][]int32, why string) {
 }
 
 // among gives those of the partitions that we have.
-func (s *session) among(partitions map[string][]int32) map[topicPartition]*partition {
-	ours := make(map[topicPartition]*partition)
+func among[P any](owned map[topicPartition]P, partitions map[string][]int32) map[topicPartition]P {
+	ours := make(map[topicPartition]P)
 	for topic, numbers := range partitions {
 		for _, n := range numbers {
-			if p := s.owned[topicPartition{topic, n}]; p != nil {
-				ours[p.tp] = p
+			if p, ok := owned[topicPartition{topic, n}]; ok {
+				ours[topicPartition{topic, n}] = p
 			}
 		}
 	}

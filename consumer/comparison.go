@@ -137,9 +137,10 @@ func overBudget(want, got *schemas.Verdict, fields []FieldDifference) bool {
 		!slices.ContainsFunc(fields, func(f FieldDifference) bool { return f.Field != "action_taken" && f.Field != "details" })
 }
 
-// ours says whether a verdict is of a record of our log.
+// ours says whether a verdict is of a record of our log. One of an episode is not: it comes
+// of what several partitions said, and of when they did.
 func (c *comparison) ours(v *schemas.Verdict) bool {
-	return v.RecordTime != nil && v.Trigger != nil && (v.Trigger.Topic == c.verify.cfg.Topics.Logs || v.Trigger.Topic == c.verify.cfg.judged())
+	return v.EpisodeID == "" && v.RecordTime != nil && v.Trigger != nil && (v.Trigger.Topic == c.verify.cfg.Topics.Logs || v.Trigger.Topic == c.verify.cfg.judged())
 }
 
 // hazy takes in what a record of the verdict topic says of bans in partitions whose

@@ -35,6 +35,9 @@ type StateConfig struct {
 	MaxBytes     schemas.Size     `yaml:"max_bytes" doc:"memory for counts, of the whole group; each part of each partition may use its share"`
 	Shards       int              `yaml:"shards" doc:"parts that a partition's state is split into; partitions that have been counted before keep theirs"`
 	MaxEndpoints int              `yaml:"max_endpoints" doc:"endpoint names that each part of a partition tells apart; further ones count as one"`
+
+	MaxBaselineBytes schemas.Size     `yaml:"max_baseline_bytes" doc:"memory for what learned rules know of endpoints, of the whole group; each partition of the topic endpoint_stats may use its share"`
+	StatsGrace       schemas.Duration `yaml:"stats_grace" doc:"how long learned rules wait for partitions of the log that say nothing, once another one is through with ten seconds of event time"`
 }
 
 // DefaultConfig is what an empty configuration file means.
@@ -53,7 +56,10 @@ func DefaultInputConfig() InputConfig { return InputConfig{MaxRecordBytes: 1 << 
 
 // DefaultStateConfig suits a machine with 8 GiB.
 func DefaultStateConfig() StateConfig {
-	return StateConfig{Interval: schemas.Duration(time.Minute), MaxBytes: 4 << 30, Shards: 64, MaxEndpoints: 10_000}
+	return StateConfig{
+		Interval: schemas.Duration(time.Minute), MaxBytes: 4 << 30, Shards: 64, MaxEndpoints: 10_000,
+		MaxBaselineBytes: 256 << 20, StatsGrace: schemas.Duration(30 * time.Second),
+	}
 }
 
 // Validate reports every problem at once.
@@ -98,6 +104,12 @@ func (c StateConfig) Validate() error {
 	}
 	if c.MaxEndpoints < 1 {
 		errs = append(errs, fmt.Errorf("state.max_endpoints is %d, it must be at least 1", c.MaxEndpoints))
+	}
+	if c.MaxBaselineBytes < 1<<20 {
+		errs = append(errs, fmt.Errorf("state.max_baseline_bytes is %s, it must be at least 1MiB", c.MaxBaselineBytes))
+	}
+	if c.StatsGrace <= 0 {
+		errs = append(errs, fmt.Errorf("state.stats_grace is %s, it must be positive", c.StatsGrace))
 	}
 	return errors.Join(errs...)
 }

@@ -17,7 +17,7 @@ func TestConfigKeys(t *testing.T) {
 kafka: {group: g}
 topics: {logs: other-logs}
 input: {preset: nginx-json, fields: {user_id: x.y}, rekey: false, max_record_bytes: 2MiB}
-state: {interval: 30s, max_bytes: 1GiB, shards: 16, max_endpoints: 100}
+state: {interval: 30s, max_bytes: 1GiB, shards: 16, max_endpoints: 100, max_baseline_bytes: 64MiB, stats_grace: 10s}
 shutdown_timeout: 10s
 `
 	got := DefaultConfig()
@@ -29,7 +29,7 @@ shutdown_timeout: 10s
 	want := DefaultConfig()
 	want.Kafka.Group, want.Topics.Logs = "g", "other-logs"
 	want.Input = InputConfig{Preset: "nginx-json", Fields: map[string]string{"user_id": "x.y"}, MaxRecordBytes: 2 << 20}
-	want.State = StateConfig{Interval: schemas.Duration(30e9), MaxBytes: 1 << 30, Shards: 16, MaxEndpoints: 100}
+	want.State = StateConfig{Interval: schemas.Duration(30e9), MaxBytes: 1 << 30, Shards: 16, MaxEndpoints: 100, MaxBaselineBytes: 64 << 20, StatsGrace: schemas.Duration(10e9)}
 	want.ShutdownTimeout = schemas.Duration(10e9)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -48,7 +48,7 @@ func TestConfigProblems(t *testing.T) {
 	err := c.Validate()
 	for _, want := range []string{
 		"kafka.brokers", "topics.bans", "input.max_record_bytes", "nginks",
-		"state.interval", "state.max_bytes", "state.shards is 3", "state.max_endpoints", "shutdown_timeout",
+		"state.interval", "state.max_bytes", "state.shards is 3", "state.max_endpoints", "state.max_baseline_bytes", "state.stats_grace", "shutdown_timeout",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want a problem with %q, got %v", want, err)

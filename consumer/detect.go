@@ -39,7 +39,8 @@ type Detect struct {
 	said      saidByHand
 	strayed   atomic.Bool // a record with another key has been warned about
 	rules     rulesInForce
-	resharded atomic.Bool // another state.shards has been warned about
+	resharded atomic.Bool  // another state.shards has been warned about
+	readers   atomic.Int32 // partitions of the topic endpoint_stats; 0: it is missing, or was not looked for yet
 }
 
 // NewDetect checks cfg and the rules; it starts nothing.
@@ -73,7 +74,7 @@ func (d *Detect) Ready() (bool, string) {
 // means that waiting would not help. What a stop cannot finish in time is not
 // committed: whoever takes over judges it again.
 func (d *Detect) Run(ctx context.Context) error {
-	opts := append(sink.ProducerOpts(), sink.FollowOpts(d.cfg.Topics.Bans)...)
+	opts := append(append(sink.ProducerOpts(), sink.SummaryOpts(d.cfg.Topics.EndpointStats)), sink.FollowOpts(d.cfg.Topics.Bans)...)
 	out, err := sink.Connect(ctx, d.cfg.Kafka, d.log, append(opts, d.deps.Kafka...)...)
 	if err != nil {
 		return unlessDone(ctx, err)
@@ -85,7 +86,11 @@ func (d *Detect) Run(ctx context.Context) error {
 	}
 	defer state.Close()
 	t := d.cfg.Topics
-	if err := sink.EnsureTopics(ctx, out, d.cfg.Kafka, t, d.log, append(d.cfg.input(), t.Verdicts, t.Bans, t.Control, t.DLQ, t.State)...); err != nil {
+	need := append(d.cfg.input(), t.Verdicts, t.Bans, t.Control, t.DLQ, t.State)
+	if learns(d.rules.Load()) {
+		need = append(need, t.EndpointStats)
+	}
+	if err := sink.EnsureTopics(ctx, out, d.cfg.Kafka, t, d.log, need...); err != nil {
 		return unlessDone(ctx, err)
 	}
 	producer := sink.NewProducer(out, d.deps.Sink, d.log)

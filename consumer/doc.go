@@ -4,13 +4,13 @@
 //	api-logs ──►│ poll ─► judge, partitions side by side ─► deliver ─► mark      │
 //	            │         (partition.go: decode, observe)   (acknowledged)       │
 //	            └────────────────────────────────────────────────────────────────┘
-//	                                                  └──► api-verdicts, api-bans, api-logs-dlq
+//	                                                  └──► api-verdicts, api-bans, api-logs-dlq, endpoint-stats
 //	apiwarden-control ──► the ban table, at once; the loop, at its next turn (control.go)
 //
 // Detect (detect.go) judges. Between a poll and the mark the group does not
 // rebalance, so a partition's engine is touched by one goroutine at a time and needs
 // no lock (member.go, assignment.go). An offset is marked only when every verdict, ban
-// change and dead letter of the records up to it is acknowledged; what is marked is
+// change, dead letter and summary of the records up to it is acknowledged; what is marked is
 // committed each second, when partitions are revoked and at the end. So a crash
 // repeats work and loses none; verdict ids make the repetition harmless.
 //
@@ -25,6 +25,16 @@
 // marked (shipment.go), while the next one is being taken. While ClickHouse is away or
 // refuses, it keeps those two, polls no more, and lets the group rebalance when that
 // wants to; afterwards it tells how fast it catches up (pace.go).
+//
+// Stats (stats.go, learning.go, learner.go) is the second stage of learned rules, beside detect
+// in the same process and in a group of its own. Where a rule learns, detect writes a summary
+// of each endpoint and bucket of event time to the topic endpoint_stats, and a mark after
+// those of a bucket; whatever partitions of the log it comes from, all of an endpoint meets
+// in one partition there. Stats merges it, and judges a bucket once all partitions of
+// the log have marked it, or have been waited for long enough (grace.go). What it reads
+// twice does no harm, so that it needs no journal: it keeps what it knows on the topic state
+// (learningstate.go), goes on from the oldest of those snapshots, and says again only what
+// nobody has acknowledged. learned.go reads them for people.
 //
 // Records that cannot be used are dead-lettered by detect alone, with their reason;
 // store skips them, and dead-letters only rows that ClickHouse refuses for ever. The lag
@@ -49,9 +59,9 @@
 //     offset at which the log ended then (partition.hold): it may have judged those records.
 //   - rotation.go, snapshots.go: each shard of a partition is copied once in
 //     state.interval, at the end of a turn, when all that came of the records before is
-//     acknowledged. Goroutines of their own encode, pack and write the copies.
-//   - restore.go: partitions that are gained are restored beside the loop: the newest
-//     usable snapshot of each shard, and the log from the smallest offset among them on.
+//     acknowledged. The summaries of buckets that are open are one shard more. Goroutines of their own encode, pack and write the copies.
+//   - arrivals.go, restore.go: partitions that are gained are restored beside the loop: the
+//     newest usable snapshot of each shard, and the log from the smallest offset among them on.
 //   - library.go: the rules that a journal names, compiled, and the engine that stands at
 //     its beginning.
 //   - replay.go: what is read again is judged as the journal says that it was, and its

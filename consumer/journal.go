@@ -110,6 +110,10 @@ func (j *journal) begin() int64 { return j.Entries[0].Offset }
 
 func (j *journal) last() *entry { return &j.Entries[len(j.Entries)-1] }
 
+// pieces is how many pieces the state is copied in: its shards and, as the last one, the
+// summaries of buckets that are open.
+func (j *journal) pieces() int { return j.Shards + 1 }
+
 // inForce gives the hash of the rules and the bound after the first n entries.
 func (j *journal) inForce(n int) (rules string, b bound) {
 	for _, e := range j.Entries[:n] {

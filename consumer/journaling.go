@@ -51,7 +51,7 @@ func (s *session) settle(ctx context.Context, p *partition) error {
 		return err
 	}
 	if p.rotation == nil {
-		p.rotation = newRotation(p.journal.Shards, time.Duration(s.cfg.State.Interval), p.kept.first, time.Now())
+		p.rotation = newRotation(p.journal.pieces(), time.Duration(s.cfg.State.Interval), p.kept.first, time.Now())
 	}
 	p.replay = nil
 	s.deps.Metrics.engine(p, p.engine.Stats())

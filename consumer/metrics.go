@@ -15,6 +15,7 @@ type Metrics struct {
 	Miskeyed    prometheus.Counter
 	Restore     prometheus.Gauge
 	DataLoss    prometheus.Counter
+	Summaries   prometheus.Counter
 	Lag         *lagCollector
 
 	StoreRecords *prometheus.CounterVec // by topic
@@ -28,6 +29,7 @@ type Metrics struct {
 	RekeyLag    *lagCollector
 
 	stateMetrics
+	statsMetrics
 
 	Verdicts      *prometheus.CounterVec // by rule and action
 	VerdictAge    prometheus.Histogram
@@ -58,7 +60,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Miskeyed:     counter("apiwarden_consumer_miskeyed_records_total", "Records whose key is not their canonical subject. The counts of such a subject may be split over partitions: rules can miss it."),
 		Restore:      gauge("apiwarden_consumer_restore_seconds", "How long the partition that was restored last took, from its assignment to being live."),
 		DataLoss:     counter("apiwarden_consumer_data_loss_total", "Times the brokers had lost records that were consumed or were to be."),
+		Summaries:    counter("apiwarden_consumer_summaries_total", "Summaries of an endpoint's bucket in a partition that were written to the topic endpoint_stats."),
 		stateMetrics: newStateMetrics(reg),
+		statsMetrics: newStatsMetrics(reg),
 		Lag: newLagCollector("apiwarden_consumer_lag_records", "Records of the partition that detect has not finished with.",
 			"apiwarden_consumer_lag_seconds", "Age of the newest record that detect has finished with, while it is behind; 0 when it is not."),
 
@@ -93,7 +97,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Name: "apiwarden_consumer_store_catchup_records_per_second",
 		Help: "Records a second that store finishes with while it is behind; 0 where it is not, or where nothing is stored.",
 	}, m.StoreCatchUp.read)
-	reg.MustRegister(catchUp, m.Records, m.DeadLetters, m.Miskeyed, m.Restore, m.DataLoss, m.Lag, m.StoreRecords, m.StoreSkipped, m.StoreLag,
+	reg.MustRegister(catchUp, m.Records, m.DeadLetters, m.Miskeyed, m.Restore, m.DataLoss, m.Summaries, m.Lag, m.StoreRecords, m.StoreSkipped, m.StoreLag,
 		m.Rekeyed, m.RekeyCopies, m.RekeyAborts, m.RekeyLag,
 		m.Verdicts, m.VerdictAge, m.Subjects, m.StateBytes, m.Evicted, m.Late, m.NotEvaluated, m.Unreadable, m.IgnoredClaims, m.Outcomes)
 	for _, r := range []schemas.Reason{

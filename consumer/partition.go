@@ -3,6 +3,7 @@ package consumer
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -57,6 +58,8 @@ type outbox struct {
 	letters   []*kgo.Record
 	reasons   []schemas.Reason // of letters, by index
 	bans      []sink.BanUpdate
+	summaries []*kgo.Record
+	marks     []schemas.SummaryMark // they follow the summaries
 	outcomes  [len(outcomes)]int
 	miskeyed  int
 	stray     *kgo.Record // the first of them
@@ -74,7 +77,12 @@ func (o *outbox) reset() {
 	clear(o.verdicts)
 	clear(o.letters)
 	clear(o.bans)
-	*o = outbox{verdicts: o.verdicts[:0], decisions: o.decisions[:0], letters: o.letters[:0], reasons: o.reasons[:0], bans: o.bans[:0]}
+	clear(o.summaries)
+	clear(o.marks)
+	*o = outbox{
+		verdicts: o.verdicts[:0], decisions: o.decisions[:0], letters: o.letters[:0], reasons: o.reasons[:0], bans: o.bans[:0],
+		summaries: o.summaries[:0], marks: o.marks[:0],
+	}
 }
 
 // judge has what one goroutine needs to judge records, of any partition.
@@ -166,6 +174,9 @@ func (j *judge) record(p *partition, r *kgo.Record, i int) *schemas.BadRecord {
 	if verdicts, changes := p.engine.Take(); len(verdicts)+len(changes) > 0 {
 		j.took(p, verdicts, changes)
 	}
+	if summaries, mark := p.engine.TakeSummaries(); mark != nil {
+		j.summarized(p, summaries, mark)
+	}
 	return bad
 }
 
@@ -194,6 +205,17 @@ func (j *judge) took(p *partition, verdicts []schemas.Verdict, changes []schemas
 	for _, c := range changes {
 		p.out.bans = append(p.out.bans, sink.BanUpdate{Partition: p.tp.partition, Change: c})
 	}
+}
+
+// summarized turns what the engine says of closed buckets into records, at once as in
+// took. The mark becomes one where it is known how many partitions wait for it.
+func (j *judge) summarized(p *partition, summaries []schemas.Summary, mark *schemas.SummaryMark) {
+	for i := range summaries {
+		p.out.summaries = append(p.out.summaries, sink.SummaryRecord(j.topics.EndpointStats, &summaries[i]))
+	}
+	m := *mark
+	m.Traffic = slices.Clone(mark.Traffic)
+	p.out.marks = append(p.out.marks, m)
 }
 
 // checkKey counts a record that is not keyed by its canonical subject: events of

@@ -20,61 +20,18 @@ import (
 	"github.com/apiwarden/apiwarden/sink"
 )
 
-// arrivals hands partitions over, from the client's goroutine that restores them to
-// the loop that judges them.
-type arrivals struct {
-	mu      sync.Mutex
-	ready   map[topicPartition]*partition
-	awaited map[topicPartition]bool // assigned, and not handed over yet
-	failed  error                   // waiting does not help
-}
-
 // onOffsets restores the partitions that are added to the assignment and says from
-// where on they are read. The client calls it once it knows what the group has
-// committed, and reads nothing of them before it returns; meanwhile the loop goes on
-// with the others. ctx ends when the group wants them back; the client asks again,
-// then, for those that are still ours.
+// where on they are read.
 func (s *session) onOffsets(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	var seldom sink.Seldom
-	for n := 0; ; n++ {
-		restored, err := s.restoreAll(ctx, offsets)
-		if err == nil {
-			return s.hand(ctx, offsets, restored)
-		}
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		if sink.IsPermanent(err) {
-			s.arrivals.mu.Lock()
-			s.arrivals.failed = err
-			s.arrivals.mu.Unlock()
-			s.wake.ring()
-			return nil, err
-		}
-		if seldom.Due() {
-			s.log.Warn("counts cannot be restored yet, trying again", zap.Error(err))
-		}
-		select {
-		case <-time.After(min(time.Duration(n+1)*100*time.Millisecond, 3*time.Second)):
-		case <-ctx.Done():
-		}
-	}
-}
-
-// hand gives restored partitions to the loop.
-func (s *session) hand(ctx context.Context, offsets map[string]map[int32]kgo.Offset, restored map[topicPartition]*partition) (map[string]map[int32]kgo.Offset, error) {
-	s.arrivals.mu.Lock()
-	defer s.arrivals.mu.Unlock()
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+	restored, err := arriving(ctx, &s.member, &s.arrivals, func() (map[topicPartition]*partition, error) { return s.restoreAll(ctx, offsets) })
+	if err != nil {
+		return nil, err
 	}
 	for tp, p := range restored {
-		s.arrivals.ready[tp] = p
 		if was := offsets[tp.topic][tp.partition]; was.EpochOffset().Offset != p.next || was == s.unset {
 			offsets[tp.topic][tp.partition] = kgo.NewOffset().At(p.next)
 		}
 	}
-	s.wake.ring()
 	return offsets, nil
 }
 
@@ -96,7 +53,7 @@ func (s *session) restoreAll(ctx context.Context, offsets map[string]map[int32]k
 		if err != nil {
 			return nil, err
 		}
-		stored, err := s.readState(ctx, topic, slices.Sorted(maps.Keys(partitions)))
+		stored, err := s.readState(ctx, s.stateClient, topic, int(s.inputs.Load()), slices.Sorted(maps.Keys(partitions)))
 		if err != nil {
 			return nil, err
 		}
@@ -126,31 +83,34 @@ func (s *session) restoreAll(ctx context.Context, offsets map[string]map[int32]k
 	return out, nil
 }
 
-// readState reads what is remembered of partitions, and sees to it that there is room
-// for what will be.
-func (s *session) readState(ctx context.Context, topic string, partitions []int32) (map[int32]*sink.StoredState, error) {
-	total := int(s.inputs.Load())
-	if err := sink.EnsureStatePartitions(ctx, s.stateClient, s.cfg.Kafka, s.cfg.Topics.State, total); err != nil {
+// readState reads what is remembered of partitions of a topic that has total ones, and sees
+// to it, with the client that will write it, that there is room for what will be.
+func (m *member) readState(ctx context.Context, writer *kgo.Client, topic string, total int, partitions []int32) (map[int32]*sink.StoredState, error) {
+	if err := sink.EnsureStatePartitions(ctx, writer, m.cfg.Kafka, m.cfg.Topics.State, total); err != nil {
 		return nil, err
 	}
-	cl, err := sink.Connect(ctx, s.cfg.Kafka, s.log, append(sink.StateReadOpts(), s.deps.Kafka...)...)
+	cl, err := sink.Connect(ctx, m.cfg.Kafka, m.log, append(sink.StateReadOpts(), m.deps.Kafka...)...)
 	if err != nil {
 		return nil, err
 	}
 	defer cl.Close()
-	return sink.ReadState(ctx, cl, s.cfg.Topics.State, s.cfg.Kafka.Group, topic, partitions)
+	return sink.ReadState(ctx, cl, m.cfg.Topics.State, m.cfg.Kafka.Group, topic, partitions)
 }
 
 // logsOf asks what there is of the partitions of a topic, and where those begin that
 // the group has no offset of.
 func (s *session) logsOf(ctx context.Context, topic string, partitions map[int32]kgo.Offset) (map[int32]gained, error) {
 	adm := kadm.NewClient(s.stateClient) // the group's client calls us before we have it
-	about, err := adm.ListTopics(ctx, topic)
+	stats := s.cfg.Topics.EndpointStats
+	about, err := adm.ListTopics(ctx, topic, stats)
 	if err == nil {
-		err = about.Error()
+		err = about[topic].Err
 	}
 	if err != nil {
 		return nil, refusalOr("looking at topic "+topic, err)
+	}
+	if about[stats].Err == nil { // it is missing where nobody needs it and we may not create it
+		s.detect.readers.Store(int32(len(about[stats].Partitions)))
 	}
 	known := len(about[topic].Partitions)
 	for n := range partitions {
@@ -227,7 +187,7 @@ func (s *session) restore(g *gained, stored *sink.StoredState) (*partition, erro
 	}
 	p.journal = j
 	chosen, from, newest := s.choose(g, stored, j, log)
-	p.rotation = newRotation(j.Shards, time.Duration(s.cfg.State.Interval), p.kept.first, began)
+	p.rotation = newRotation(j.pieces(), time.Duration(s.cfg.State.Interval), p.kept.first, began)
 	for shard, c := range chosen {
 		p.rotation.found(shard, c.whole, c.changes, stored.Pieces)
 	}
@@ -348,7 +308,7 @@ func (s *session) choose(g *gained, stored *sink.StoredState, j *journal, log *z
 	chosen = make(map[int]*chosenShard)
 	var work errgroup.Group
 	work.SetLimit(runtime.GOMAXPROCS(0))
-	for shard := range j.Shards {
+	for shard := range j.pieces() {
 		pieces := piecesOf(stored, shard)
 		work.Go(func() error {
 			c := s.chooseShard(g, pieces, j, log.With(zap.Int("shard", shard)))
@@ -370,6 +330,9 @@ func (s *session) choose(g *gained, stored *sink.StoredState, j *journal, log *z
 			missing = append(missing, shard)
 			continue
 		}
+		from, newest = min(from, c.next), max(newest, c.next)
+	}
+	if c := chosen[j.Shards]; c != nil { // without it nothing was open: it is not worth reading again
 		from, newest = min(from, c.next), max(newest, c.next)
 	}
 	if len(missing) > 0 {

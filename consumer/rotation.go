@@ -16,6 +16,7 @@ const (
 // due: each once in an interval, spread evenly over it.
 type rotation struct {
 	interval time.Duration
+	wholes   bool // all copies are whole
 	shards   []shardPieces
 	floor    int64     // no piece that is still to be written lies at a smaller offset of the state topic
 	hand     int       // the shard that is looked at next
@@ -98,7 +99,7 @@ func (r *rotation) dirty(shard int, next int64) bool {
 // plan says how a shard is copied: all of it, or what has changed, and into which slot.
 func (r *rotation) plan(shard int) (whole bool, piece sink.StatePiece, parts int) {
 	s := &r.shards[shard]
-	whole = s.heavy || s.copies >= wholeEvery || s.whole.id == 0
+	whole = r.wholes || s.heavy || s.copies >= wholeEvery || s.whole.id == 0
 	slot := 1 - s.whole.slot
 	if !whole {
 		slot = wholeSlots + 1 - max(0, s.changes.slot-wholeSlots)

@@ -39,7 +39,7 @@ type session struct {
 	rules    *ruleset   // of this process
 	unset    kgo.Offset // what the client makes of partitions that the group has no offset of
 
-	arrivals    arrivals
+	arrivals    arrivals[*partition]
 	library     *library
 	restoring   sink.Seldom
 	state       *sink.StateWriter
@@ -60,7 +60,7 @@ func newSession(d *Detect, lasting context.Context, producer *sink.Producer, ban
 	return &session{
 		member: member{cfg: d.cfg, deps: d.deps, log: d.log, lasting: lasting},
 		detect: d, producer: producer, bans: bans, owned: make(map[topicPartition]*partition), stateClient: state,
-		arrivals: arrivals{ready: make(map[topicPartition]*partition), awaited: make(map[topicPartition]bool)},
+		arrivals: newArrivals[*partition](),
 		library:  newLibrary(&d.rules, d.cfg.Input.decoderOptions()),
 		errands:  make(chan errand, copiesInHand), landed: make(chan errand, copiesInHand),
 	}
@@ -255,19 +255,43 @@ func (s *session) judge(work []batch) {
 
 // deliver returns nil once all that is in the outboxes is acknowledged.
 func (s *session) deliver(ctx context.Context, work []batch) error {
-	var recs []*kgo.Record
+	var recs, marks []*kgo.Record
 	var bans []sink.BanUpdate
+	readers := int(s.detect.readers.Load())
 	for _, b := range work {
 		recs = append(append(recs, b.p.out.verdicts...), b.p.out.letters...)
 		bans = append(bans, b.p.out.bans...)
+		if readers > 0 {
+			recs = append(recs, b.p.out.summaries...)
+			marks = append(marks, s.markRecords(b.p, readers)...)
+		}
 	}
 	if len(bans) == 0 {
-		return s.producer.Send(ctx, recs)
+		if err := s.producer.Send(ctx, recs); err != nil {
+			return err
+		}
+		return s.producer.Send(ctx, marks)
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.producer.Send(ctx, recs) })
-	g.Go(func() error { return s.bans.Publish(ctx, bans) })
-	return g.Wait()
+	g, sending := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.producer.Send(sending, recs) })
+	g.Go(func() error { return s.bans.Publish(sending, bans) })
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	// A record that is sent again may come after those that were sent with it: so the marks
+	// wait until all summaries are acknowledged.
+	return s.producer.Send(ctx, marks)
+}
+
+// markRecords are the records of a partition's marks, for so many readers.
+func (s *session) markRecords(p *partition, readers int) []*kgo.Record {
+	var recs []*kgo.Record
+	for i := range p.out.marks {
+		m := &p.out.marks[i]
+		m.Partitions = int(s.inputs.Load())
+		recs = append(recs, sink.MarkRecords(s.cfg.Topics.EndpointStats, m, readers)...)
+	}
+	return recs
 }
 
 // finish marks what is done with and counts it.
@@ -298,6 +322,7 @@ func (s *session) finish(work []batch) {
 			m.Outcomes.WithLabelValues(outcomes[i]).Add(float64(n))
 		}
 		m.Miskeyed.Add(float64(out.miskeyed))
+		m.Summaries.Add(float64(len(out.summaries)))
 		if out.miskeyed > 0 && !s.detect.strayed.Swap(true) {
 			s.log.Warn("records are not keyed by their subject: its events may lie in several partitions and rules can miss it (said once, counted as apiwarden_consumer_miskeyed_records_total)",
 				zap.String("topic", out.stray.Topic), zap.Int32("partition", out.stray.Partition), zap.Int64("offset", out.stray.Offset),

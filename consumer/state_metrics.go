@@ -18,7 +18,7 @@ func newStateMetrics(reg prometheus.Registerer) stateMetrics {
 	m := stateMetrics{
 		Snapshots: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "apiwarden_consumer_snapshots_total",
-			Help: "Snapshots of shards that the topic state has taken: whole, or changes to a whole one.",
+			Help: "Snapshots that the topic state has taken, by kind: of a shard of counts as a whole, of the changes to a whole one, or baselines: of a part of what learned rules know.",
 		}, []string{"kind"}),
 		SnapshotPause: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "apiwarden_consumer_snapshot_pause_seconds",
@@ -51,7 +51,7 @@ func newStateMetrics(reg prometheus.Registerer) stateMetrics {
 		}),
 	}
 	reg.MustRegister(m.Snapshots, m.SnapshotPause, m.SnapshotAge, m.SnapshotFailures, m.SnapshotsUnusable, m.StateBytesWritten, m.RestoreRemaining, m.RestoreLost)
-	for _, kind := range []string{"whole", "changes"} {
+	for _, kind := range []string{"whole", "changes", "baselines"} {
 		m.Snapshots.WithLabelValues(kind)
 	}
 	return m

@@ -34,7 +34,7 @@ type VerifiedPlace struct {
 	Different int64  `json:"different"`
 	Unknown   int64  `json:"unknown"`  // what decides about them is deleted
 	Repeated  int64  `json:"repeated"` // found once more; harmless
-	Foreign   int64  `json:"foreign"`  // of another log, or of no single record: not compared
+	Foreign   int64  `json:"foreign"`  // of another log, or of no single record, as those of learned rules: not compared
 }
 
 // VerifiedPartition says how a partition was judged.

@@ -1,10 +1,5 @@
 package schemas
 
-import (
-	"encoding/json"
-	"fmt"
-)
-
 // SummarySeconds is the length of the buckets of event time that summaries are of. They
 // begin at whole multiples of it since the epoch.
 const SummarySeconds = 10
@@ -83,36 +78,7 @@ type BucketTraffic struct {
 }
 
 // MarshalJSON writes [bin, requests].
-func (b LatencyBin) MarshalJSON() ([]byte, error) {
-	return fmt.Appendf(nil, "[%d,%d]", b.Bin, b.Count), nil
-}
-
-// UnmarshalJSON reads [bin, requests].
-func (b *LatencyBin) UnmarshalJSON(text []byte) error {
-	var pair [2]int64
-	if err := json.Unmarshal(text, &pair); err != nil {
-		return fmt.Errorf("latency bin: %w", err)
-	}
-	if pair[0] < 0 || pair[0] >= LatencyBins || pair[1] < 0 {
-		return fmt.Errorf("latency bin: there is none like %s", text)
-	}
-	b.Bin, b.Count = uint8(pair[0]), pair[1]
-	return nil
-}
+func (b LatencyBin) MarshalJSON() ([]byte, error) { return appendLatencyBin(nil, b), nil }
 
 // MarshalJSON writes [µs, ms, hash].
-func (e LatencyEvidence) MarshalJSON() ([]byte, error) {
-	return fmt.Appendf(nil, "[%d,%g,%d]", e.Time, e.Latency, e.Hash), nil
-}
-
-// UnmarshalJSON reads [µs, ms, hash].
-func (e *LatencyEvidence) UnmarshalJSON(text []byte) error {
-	var t [3]json.Number
-	if err := json.Unmarshal(text, &t); err != nil {
-		return fmt.Errorf("latency evidence: %w", err)
-	}
-	if _, err := fmt.Sscan(string(t[0])+" "+string(t[1])+" "+string(t[2]), &e.Time, &e.Latency, &e.Hash); err != nil {
-		return fmt.Errorf("latency evidence %s: %w", text, err)
-	}
-	return nil
-}
+func (e LatencyEvidence) MarshalJSON() ([]byte, error) { return appendLatencyEvidence(nil, e), nil }

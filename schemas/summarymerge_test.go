@@ -131,22 +131,6 @@ func TestLatencyBins(t *testing.T) {
 	})
 }
 
-func TestSummaryJSON(t *testing.T) {
-	s := Summary{Version: SummaryVersion, View: "v", Endpoint: "GET /a", Topic: "t", Partition: 3, Start: 1_700_000_000}
-	s.addForTest(summarized{Class: 1, Client: math.MaxUint32, Evidence: LatencyEvidence{Time: 1_700_000_000_123_456, Latency: 1e-7, Hash: math.MaxUint32}})
-	text, err := json.Marshal(&s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var back Summary
-	if err := json.Unmarshal(text, &back); err != nil {
-		t.Fatalf("%s: %v", text, err)
-	}
-	if d := cmp.Diff(s, back); d != "" {
-		t.Errorf("%s (-written +read):\n%s", text, d)
-	}
-}
-
 func BenchmarkLatencyBinOf(b *testing.B) {
 	sum := 0
 	for i := 0; b.Loop(); i++ {

@@ -165,7 +165,8 @@ func TestVerdictsRoundTrip(t *testing.T) {
 	c := testConfig(t)
 	ch := openTest(t, c)
 	full := fullVerdict("a")
-	bare := schemas.Verdict{VerdictID: "b", RuleID: "slow", Scope: schemas.ScopeEndpoint, Subject: "GET /", EventTime: full.EventTime, DetectedAt: full.DetectedAt}
+	bare := schemas.Verdict{VerdictID: "b", RuleID: "slow", Scope: schemas.ScopeEndpoint, Subject: "GET /", EventTime: full.EventTime, DetectedAt: full.DetectedAt,
+		EpisodeID: "e1", Phase: schemas.PhaseOpen}
 	if err := ch.InsertVerdicts(testContext(t), []schemas.Verdict{full, bare}); err != nil {
 		t.Fatal(err)
 	}
@@ -179,8 +180,9 @@ func TestVerdictsRoundTrip(t *testing.T) {
 			"endpoint": "POST /api/lottery", "action": "ban", "action_taken": "ban", "count": 3.0, "threshold": 2.0, "window_s": 86400.0,
 			"score": 0.5, "baseline": 0.1, "details": "3 wins\n\nin a day", "event_time": text(full.EventTime), "record_time": text(*full.RecordTime),
 			"detected_at": text(full.DetectedAt), "expires_at": text(*full.ExpiresAt), "retry_after_s": 60.0, "message": "Too many wins.",
-			"tags":     []any{"gaming", "ü"},
-			"evidence": map[string]any{"from_time": text(full.Evidence.FromTime), "to_time": text(full.Evidence.ToTime), "trigger_event": "POST /api/lottery → 200"},
+			"tags":       []any{"gaming", "ü"},
+			"evidence":   map[string]any{"from_time": text(full.Evidence.FromTime), "to_time": text(full.Evidence.ToTime), "trigger_event": "POST /api/lottery → 200"},
+			"episode_id": "", "phase": "",
 		},
 		{
 			"verdict_id": "b", "rule_id": "slow", "rule_version": "", "rule_type": "",
@@ -188,7 +190,8 @@ func TestVerdictsRoundTrip(t *testing.T) {
 			"endpoint": "", "action": "", "action_taken": "", "count": 0.0, "threshold": nil, "window_s": 0.0,
 			"score": nil, "baseline": nil, "details": "", "event_time": text(full.EventTime), "record_time": nil,
 			"detected_at": text(full.DetectedAt), "expires_at": nil, "retry_after_s": nil, "message": "", "tags": []any{},
-			"evidence": map[string]any{"from_time": epoch, "to_time": epoch, "trigger_event": ""},
+			"evidence":   map[string]any{"from_time": epoch, "to_time": epoch, "trigger_event": ""},
+			"episode_id": "e1", "phase": "open",
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -8,7 +8,7 @@
 //   - kafka_config.go, kafka.go, tls.go: where the cluster is, and a client that has reached it
 //   - kafka_group.go: how members of a group share its partitions
 //   - topics_config.go, topics.go: the topics, made where they are missing
-//   - producer.go, verdicts.go, deadletters.go: records, sent until they are acknowledged
+//   - producer.go, verdicts.go, deadletters.go, summaries.go: records, sent until they are acknowledged
 //   - follow.go: a compacted topic, read from its start and followed
 //   - bans.go, bantable.go, readbans.go: the ban topic, which has several writers
 //   - statepiece.go, state.go, readstate.go: the state topic, in pieces that are taken

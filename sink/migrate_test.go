@@ -40,7 +40,7 @@ func TestMigrateFromEachState(t *testing.T) {
 	if n := strings.Count(want, "\n") + 1; n != 7 {
 		t.Fatalf("%d tables and views, want events, verdicts, controls, three views and the versions:\n%s", n, want)
 	}
-	for version := int64(1); version <= 4; version++ {
+	for version := int64(1); version <= 5; version++ {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			c := testConfig(t)
 			ch := closedTest(t, c)
@@ -93,8 +93,8 @@ func TestMigrateTogether(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if got := countOf(t, c, "SELECT arraySort(groupUniqArray(version)) FROM DB.schema_versions"); got != "[0,1,2,3,4]" {
-		t.Errorf("versions %s, want 0 to 4", got)
+	if got := countOf(t, c, "SELECT arraySort(groupUniqArray(version)) FROM DB.schema_versions"); got != "[0,1,2,3,4,5]" {
+		t.Errorf("versions %s, want 0 to 5", got)
 	}
 }
 

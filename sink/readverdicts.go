@@ -74,7 +74,7 @@ func verdictQuery(database string, from, to schemas.Micros) string {
 	}
 	b.WriteString(`, retry_after_s, message, tags,
  toUnixTimestamp64Micro(tupleElement(evidence, 'from_time')), toUnixTimestamp64Micro(tupleElement(evidence, 'to_time')),
- tupleElement(evidence, 'trigger_event')`)
+ tupleElement(evidence, 'trigger_event'), episode_id, phase`)
 	fmt.Fprintf(&b, " FROM %s.%s AS v FINAL WHERE 1", database, schemas.VerdictsTable)
 	if from != 0 {
 		fmt.Fprintf(&b, " AND ifNull(v.record_time, v.event_time) >= fromUnixTimestamp64Micro(toInt64(%d))", from)
@@ -90,16 +90,16 @@ func scanVerdict(rows driver.Rows, v *schemas.Verdict) error {
 		topic                             *string
 		partition                         *int32
 		offset, record, expires           *int64
-		scope, action                     string
+		scope, action, phase              string
 		event, detected, fromTime, toTime int64
 	)
 	err := rows.Scan(&v.VerdictID, &v.RuleID, &v.RuleVersion, &v.RuleType, &topic, &partition, &offset,
 		&scope, &v.Subject, &v.Endpoint, &action, &v.ActionTaken, &v.Count, &v.Threshold, &v.WindowS, &v.Score, &v.Baseline, &v.Details,
-		&event, &record, &detected, &expires, &v.RetryAfterS, &v.Message, &v.Tags, &fromTime, &toTime, &v.Evidence.Trigger)
+		&event, &record, &detected, &expires, &v.RetryAfterS, &v.Message, &v.Tags, &fromTime, &toTime, &v.Evidence.Trigger, &v.EpisodeID, &phase)
 	if err != nil {
 		return fmt.Errorf("reading a row: %w", err)
 	}
-	v.Scope, v.Action = schemas.Scope(scope), schemas.Action(action)
+	v.Scope, v.Action, v.Phase = schemas.Scope(scope), schemas.Action(action), schemas.Phase(phase)
 	if topic != nil && partition != nil && offset != nil {
 		v.Trigger = &schemas.Position{Topic: *topic, Partition: *partition, Offset: *offset}
 	}

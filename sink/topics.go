@@ -33,8 +33,9 @@ func topicSettings(t Topics) map[string]map[string]*string {
 		t.State: compact("segment.bytes", "16777216", "segment.ms", millis(10*time.Minute),
 			"min.cleanable.dirty.ratio", "0.1", "max.compaction.lag.ms", millis(10*time.Minute)),
 		// The audit has a week to read what a newer change of the same subject replaces.
-		t.Control:       compact("min.compaction.lag.ms", millis(7*24*time.Hour), "message.timestamp.type", "LogAppendTime"),
-		t.EndpointStats: settings("cleanup.policy", "delete", "retention.ms", millis(24*time.Hour)),
+		t.Control: compact("min.compaction.lag.ms", millis(7*24*time.Hour), "message.timestamp.type", "LogAppendTime"),
+		// How long a summary has waited for others is told by one clock.
+		t.EndpointStats: settings("cleanup.policy", "delete", "retention.ms", millis(24*time.Hour), "message.timestamp.type", "LogAppendTime"),
 		// A copy is a little larger than its record, whatever input.max_record_bytes is.
 		t.Events: settings("cleanup.policy", "delete", "max.message.bytes", fmt.Sprint(65<<20)),
 	}

@@ -38,6 +38,8 @@ func verdictColumns() []clickhouse.ColumnNameAndType {
 		{Name: "message", Type: "String"},
 		{Name: "tags", Type: "Array(String)"},
 		{Name: "evidence", Type: "Tuple(from_time " + instant + ", to_time " + instant + ", trigger_event String)"},
+		{Name: "episode_id", Type: "String"},
+		{Name: "phase", Type: "String"},
 	}
 }
 
@@ -65,6 +67,7 @@ func verdictRow(v *schemas.Verdict) []any {
 		storedTime(int64(v.EventTime)), optionalTime(v.RecordTime), storedTime(int64(v.DetectedAt)),
 		optionalTime(v.ExpiresAt), v.RetryAfterS, v.Message, tags,
 		[]any{storedTime(int64(v.Evidence.FromTime)), storedTime(int64(v.Evidence.ToTime)), v.Evidence.Trigger},
+		v.EpisodeID, string(v.Phase),
 	}
 }
 

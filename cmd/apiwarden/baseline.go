@@ -17,7 +17,7 @@ type baselineOptions struct {
 	out         string
 }
 
-func newBaselineCommand() *cobra.Command {
+func newBaselineCommand(g *globals) *cobra.Command {
 	var o baselineOptions
 	cmd := &cobra.Command{
 		Use:   "baseline --out DIR [flags] FILE...",
@@ -44,6 +44,7 @@ are told by the hours as they are written. A summary goes to standard error.`,
 	f.StringVar(&o.valueColumn, "value-column", "value", "column that holds the values")
 	f.StringVar(&o.timeColumn, "time-column", "timestamp", "column that holds the times")
 	f.StringVar(&o.out, "out", "", "folder to write to; made where it is absent")
+	cmd.AddCommand(newBaselineShowCommand(g))
 	return cmd
 }
 

@@ -25,6 +25,7 @@ type process struct {
 	registry *prometheus.Registry
 	http     *api.Server
 	detect   *consumer.Detect // nil: not this process
+	stats    *consumer.Stats  // beside detect; nil: not this process
 	rekey    *consumer.Rekey  // in front of detect; nil: not this process
 	store    *consumer.Store  // nil: not this process
 	metrics  *reloadMetrics
@@ -42,6 +43,9 @@ func newProcess(cfg Config, r role, program *detector.Program, log *zap.Logger) 
 	var err error
 	if r.detects {
 		if p.detect, err = consumer.NewDetect(cfg.consumer(), deps); err != nil {
+			return nil, refuseAll(err)
+		}
+		if p.stats, err = consumer.NewStats(cfg.consumer(), deps); err != nil {
 			return nil, refuseAll(err)
 		}
 	}
@@ -96,6 +100,7 @@ func (p *process) adopt(program *detector.Program) error {
 		if err := p.detect.Adopt(program); err != nil {
 			return err
 		}
+		p.stats.Adopt(program)
 	}
 	if p.rekey != nil {
 		p.rekey.Adopt(program)
@@ -138,11 +143,16 @@ func (p *process) runOn(ctx context.Context, listener net.Listener) error {
 	}
 
 	if p.detect != nil {
-		limitMemory(int64(p.cfg.State.MaxBytes))
+		state := p.cfg.State.MaxBytes
+		if len(p.program.Views()) > 0 {
+			state += p.cfg.State.MaxBaselineBytes
+		}
+		limitMemory(int64(state))
 	}
 	parts, partsCtx := errgroup.WithContext(working)
 	if p.detect != nil {
 		parts.Go(func() error { return p.detect.Run(partsCtx) })
+		parts.Go(func() error { return p.stats.Run(partsCtx) })
 	}
 	if p.rekey != nil {
 		parts.Go(func() error { return p.rekey.Run(partsCtx) })
@@ -166,7 +176,7 @@ func (p *process) announce(listen net.Addr) {
 	b := readBuild()
 	groups := []string{}
 	if p.detect != nil {
-		groups = append(groups, p.cfg.Kafka.Group)
+		groups = append(groups, p.cfg.Kafka.Group, p.stats.Group())
 	}
 	if p.rekey != nil {
 		groups = append(groups, p.rekey.Group())
