@@ -370,7 +370,7 @@ func drawSummaryTrial(t *rapid.T) *summaryTrial {
 // change makes the changes that hold from an offset on.
 func (tr *summaryTrial) change(e *Engine, i int) {
 	if p := tr.programs[i]; p != nil && i > 0 {
-		e.Adopt(p)
+		e.Adopt(int64(i), p)
 	}
 	if n := tr.bounds[i]; n > 0 {
 		e.Bound(0, n)
