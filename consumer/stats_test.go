@@ -10,7 +10,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/apiwarden/apiwarden/schemas"
 	"github.com/apiwarden/apiwarden/sink"
@@ -365,6 +368,34 @@ func TestRecordsThatAreNoSummaries(t *testing.T) {
 		}
 		if n := int64(len(s.read(t, s.cfg.Topics.EndpointStats))); committed != n {
 			t.Errorf("%d of %d records are committed", committed, n)
+		}
+	})
+}
+
+// TestStatsWithoutTheStateTopic: what cannot be kept is told all the same.
+func TestStatsWithoutTheStateTopic(t *testing.T) {
+	atSite(t, func(t *testing.T, s *site) {
+		s.cfg.State.Interval = schemas.Duration(5 * time.Second)
+		r := s.stats(t, errorShare)
+		f := newTraffic(t, errorShare)
+		f.third = true
+		f.put(t, s, learnHours*time.Hour, few)
+		time.Sleep(10 * time.Second)
+		s.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: s.cfg.Topics.State, Err: kerr.NotLeaderForPartition, Count: 1 << 20})
+		f.put(t, s, 30*time.Minute, many(2))
+		time.Sleep(time.Minute)
+		f.put(t, s, time.Hour, few)
+		time.Sleep(time.Minute)
+		s.wantEpisodes(t, 2)
+		if n := testutil.ToFloat64(r.metrics.SnapshotFailures); n < 2 || n > 10 {
+			t.Errorf("%v snapshots failed, want one each half minute", n)
+		}
+		began := time.Now()
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > time.Duration(s.cfg.ShutdownTimeout) {
+			t.Errorf("the stop took %v", took)
 		}
 	})
 }
