@@ -9,9 +9,10 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/apiwarden/apiwarden/schemas"
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/apiwarden/apiwarden/schemas"
 )
 
 // TestLatencySize holds what was promised: 2 KiB, in memory and encoded.
