@@ -294,6 +294,10 @@ func (e *Engine) sees(r *rule, o *observed) (seen, matched bool, value uint64) {
 	if r == o.valued {
 		return true, true, o.value
 	}
+	if r.Metric != "" {
+		value, seen = r.Metric.measure(o.Event)
+		return seen, true, value
+	}
 	if r.Field != nil {
 		v, ok := r.Field.Value(o.Event, &e.scratch)
 		if !ok {

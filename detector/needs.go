@@ -26,6 +26,9 @@ func (r *Rule) reads() []string {
 			names = append(names, f.name)
 		}
 	}
+	if r.Metric == MetricCost {
+		names = append(names, "latency_ms")
+	}
 	if r.Pattern != nil && r.Pattern.status == nil {
 		names = append(names, "response_body", "response_fields")
 	}

@@ -59,6 +59,9 @@ func TestNeeds(t *testing.T) {
 		{"type: distinct, field: user_id, threshold: 1, window: 1m", []string{"user_id"}},
 		{"type: distinct, field: response_fields.id, threshold: 1, window: 1m", []string{"response_fields"}},
 		{"type: distinct, field: cart.id, threshold: 1, window: 1m", []string{"mine"}},
+		{"type: outlier", nil},
+		{"type: outlier, metric: distinct_paths, when: 'len(query) > 5'", []string{"query"}},
+		{"type: outlier, metric: cost, group_by: [service, endpoint]", []string{"latency_ms", "service"}},
 		{"type: latency, endpoint: GET /x", nil},
 	} {
 		got := neededBy(t, c.rule)

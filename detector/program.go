@@ -76,10 +76,10 @@ func (r *rule) lanesOf(matched bool) uint16 {
 }
 
 // cellsOf gives the cells that an event takes which the rule sees, as bits of a
-// record's present: those of its lanes, or the rule's extra.
+// record's present: those of its lanes, or the rule's extras.
 func (r *rule) cellsOf(lanes uint16) uint32 {
 	if r.kind.extras > 0 {
-		return 1 << r.bit
+		return (1<<r.kind.extras - 1) << r.bit
 	}
 	return uint32(lanes)
 }
@@ -107,7 +107,7 @@ func Compile(set *Ruleset) (*Program, error) {
 	var patterns []EndpointPattern
 	for _, r := range set.Rules {
 		patterns = append(patterns, r.Endpoints...)
-		if r.Learned {
+		if r.Learned && r.Type != TypeOutlier {
 			continue
 		}
 		if r.Window > maxWindow {
@@ -134,9 +134,9 @@ func Compile(set *Ruleset) (*Program, error) {
 	return p, nil
 }
 
-// bundle gives r its lanes or its extra in the first bundle of its group with room.
+// bundle gives r its lanes or its extras in the first bundle of its group with room.
 func (p *Program) bundle(r *rule) {
-	r.kind = kinds[r.Type]
+	r.kind = kindFor(r.Type, r.Metric)
 	lanes, extras := r.kind.lanes, r.kind.extras
 	var reset *rule
 	if r.ResetOnBan && len(r.GroupBy) > 0 {
@@ -160,7 +160,9 @@ func (p *Program) bundle(r *rule) {
 	if extras > 0 {
 		r.bit = uint(lanesPerRecord + len(b.extras))
 		r.matching = r.bit
-		b.extras = append(b.extras, r)
+		for range extras {
+			b.extras = append(b.extras, r)
+		}
 		if r.kind == &distinct {
 			b.sets = append(b.sets, r.bit)
 		}
