@@ -14,13 +14,17 @@ import (
 const PeerSeconds = 3600
 
 // PeerTops is how many clients a summary names, at most.
-const PeerTops = 8
+const PeerTops = 32
 
 // Peers is what a bucket of event time changed in how the clients of an endpoint stand
 // beside each other, by what each has done since the beginning of the hour.
 type Peers struct {
-	Moves []PeerMove  `json:"moves,omitempty"` // in the order of the bins
-	Tops  []PeerTotal `json:"tops,omitempty"`  // the clients with most, the first one first
+	Moves []PeerMove `json:"moves,omitempty"` // in the order of the bins
+
+	// Tops are clients that came to another bin in the bucket and have enough to be
+	// outliers, those with most first, with what they had when they came there. So each
+	// that matters is named at times, also where many have very much.
+	Tops []PeerTotal `json:"tops,omitempty"`
 }
 
 // PeerBins is how many bins totals are counted in. Bin 0 is of those under 1, bin i of
