@@ -17,6 +17,9 @@ func (e *Engine) Adopt(p *Program) {
 	e.nextAhead, e.endAhead, e.alone = 0, 0, glimpse{}
 	e.keyUsers()
 	e.clock.lateness, e.clock.maxSkew = p.set.Settings.Lateness, p.set.Settings.MaxSkew
+	if !e.summaries.waiting {
+		e.summaries.align(p)
+	}
 	for i := range e.shards {
 		s := &e.shards[i]
 		if s.waiting != nil {

@@ -16,6 +16,7 @@ type endpoint struct {
 	key   []byte  // the same
 	rules []*rule // whose endpoint patterns match
 	plans []plan  // by status, made on demand
+	views []aspect
 }
 
 // plan is what an event of one endpoint and status can touch: nothing of a rule
@@ -97,11 +98,16 @@ func (es *endpoints) find(ev *schemas.Event) *endpoint {
 			ep.rules = append(ep.rules, r)
 		}
 	}
+	for i, v := range es.program.views {
+		if v.Rules[0].matches(ev.Method, k[path:], isTemplate) {
+			ep.views = append(ep.views, aspect{view: v, index: i})
+		}
+	}
 	es.known[string(k)] = ep
 	return ep
 }
 
-func (r *rule) matches(method, path []byte, isTemplate bool) bool {
+func (r *Rule) matches(method, path []byte, isTemplate bool) bool {
 	for i := range r.Endpoints {
 		if r.Endpoints[i].Match(method, path, isTemplate) {
 			return true

@@ -39,7 +39,7 @@ const (
 	Rejected                // too far ahead; the event is to be dead-lettered
 )
 
-// Stats are running totals of an engine, but for Subjects and StateBytes.
+// Stats are running totals of an engine, but for Subjects, StateBytes and SummaryBytes.
 type Stats struct {
 	Subjects      int    // records in memory: one a subject, and one a group of rules with group_by
 	StateBytes    int64  // held for them
@@ -48,6 +48,7 @@ type Stats struct {
 	Unreadable    uint64 // bodies that were cut or are no JSON, where a pattern wanted it; by rule and event
 	IgnoredClaims uint64 // events whose peer is no trusted proxy and named somebody else
 	Evicted       uint64 // records dropped while they still counted; 0 without a bound on memory
+	SummaryBytes  int64  // held for what learned rules look at, StateBytes apart
 }
 
 // Engine judges the events of one partition in the order in which they come. It is
@@ -66,6 +67,7 @@ type Engine struct {
 	nextEnd   int64 // no ban ends earlier; µs
 	budgets   budgets
 	manual    manual
+	summaries summaries
 
 	// Snapshots: the newest offset before which every shard was copied twice, so that
 	// nothing before it is ever judged again.
@@ -119,6 +121,7 @@ func NewEngine(p *Program, o Options) *Engine {
 		nextEnd:   math.MaxInt64,
 		wake:      math.MaxInt64,
 		budgets:   make(budgets),
+		summaries: summaries{views: p.viewIDs()},
 		tally:     make(map[uint64]int),
 	}
 }
@@ -137,6 +140,9 @@ func (e *Engine) Observe(ev *schemas.Event, r Record) (Outcome, *schemas.BadReco
 	if e.nextEnd < e.clock.newest {
 		e.endBans()
 	}
+	if len(e.program.views) > 0 {
+		e.closeBuckets(r.Offset)
+	}
 	if t < e.clock.watermark() {
 		e.stats.LateEvents++
 		return Late, e.lateLetter(t)
@@ -152,6 +158,10 @@ func (e *Engine) Observe(ev *schemas.Event, r Record) (Outcome, *schemas.BadReco
 		return Exempt, nil
 	}
 	o := observed{Event: ev, time: t, record: r, glimpse: g}
+	e.scratch.Reset()
+	if len(e.program.views) > 0 {
+		e.summarize(&o)
+	}
 	return e.judge(&o), nil
 }
 
@@ -166,7 +176,6 @@ type observed struct {
 // judge lets every rule that can see the event count it, and decides what follows
 // from those that fire.
 func (e *Engine) judge(o *observed) Outcome {
-	e.scratch.Reset()
 	e.fired = e.fired[:0]
 	outcome := Counted
 	ban := e.enforced(o.address)
@@ -263,6 +272,9 @@ func (e *Engine) count(s *step, l *located, who subject, o *observed) {
 		if found := r.kind.observe(e, occ, r); found.fire {
 			e.fired = append(e.fired, firing{rule: r, finding: found, who: who, place: at})
 		}
+		if r.Metric != "" && occ.change.told() && !l.folded {
+			e.compare(r, o, &occ.change)
+		}
 	}
 	e.settle(l.shard, live)
 	if e.opts.MaxBytes > 0 && l.shard.bytes() > e.opts.MaxBytes {
@@ -316,6 +328,7 @@ func (e *Engine) record(l *located, b *bundle, who subject, o *observed, cells u
 	if slot < 0 && b.byEndpoint && !e.named(s, o.endpoint.key) {
 		l.key = e.groupKey(b, who.key, e.seed.hash(who.key), o.Event, foldedName, o.time)
 		l.hash = b.hash(e.seed.hash(l.key))
+		l.folded = true
 		slot = s.find(e.arena, l.key, b.index, l.hash)
 	}
 	if slot < 0 {
@@ -358,7 +371,7 @@ func (e *Engine) Take() ([]schemas.Verdict, []schemas.BanChange) {
 // Stats gives the totals so far.
 func (e *Engine) Stats() Stats {
 	s := e.stats
-	s.StateBytes = e.arena.bytes()
+	s.StateBytes, s.SummaryBytes = e.arena.bytes(), e.summaries.pool.bytes
 	for i := range e.shards {
 		s.StateBytes += e.shards[i].bans.bytes()
 	}

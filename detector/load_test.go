@@ -393,7 +393,7 @@ rules:
 func TestWarnings(t *testing.T) {
 	set := mustRead(t, `version: 1
 rules:
-  - {id: a, type: latency}
+  - {id: a, type: usage, threshold: 3, throttle_for: 1m}
   - {id: b, type: usage, threshold: 3, when: 'latency > 5 and country == "DE"'}
   - {id: c, type: return_pattern, threshold: 3, pattern: 404}
   - {id: d, type: distinct, threshold: 3, field: userid}
@@ -403,7 +403,7 @@ rules:
 		got = append(got, w.String())
 	}
 	want := []string{
-		"rules.yaml:3: rule a: type latency is accepted and not judged yet",
+		"rules.yaml:3: rule a: throttle_for says nothing here: it is for action: throttle, and the action is log",
 		"rules.yaml:5: rule c: pattern 404 is searched as text in the body; status:404 would test the status",
 		"rules.yaml:6: rule d: field reads userid, which is no field of the event schema; is user_id meant?",
 	}

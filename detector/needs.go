@@ -3,16 +3,12 @@ package detector
 import "github.com/apiwarden/apiwarden/schemas"
 
 // Needs gives the fields of events that an engine of the program may look at, for the
-// decoder that feeds it: verdicts are the same without the others. Where a rule might
-// read any field, it is all of them.
+// decoder that feeds it: verdicts are the same without the others.
 func (p *Program) Needs() schemas.FieldSet {
 	// Whatever the rules: whom an event counts for, whether it was refused already,
 	// and its endpoint.
 	names := []string{"peer_ip", "x_forwarded_for", "blocked", "route"}
 	for _, r := range p.set.Rules {
-		if kinds[r.Type] == nil {
-			return 0 // nobody has said here what such a rule reads
-		}
 		names = append(names, r.reads()...)
 	}
 	return schemas.FieldsNamed(names...)
@@ -26,8 +22,11 @@ func (r *Rule) reads() []string {
 			names = append(names, f.name)
 		}
 	}
-	if r.Metric == MetricCost {
+	switch {
+	case r.Metric == MetricCost:
 		names = append(names, "latency_ms")
+	case r.Learned && r.Metric == "":
+		names = append(names, "latency_ms", "response_bytes")
 	}
 	if r.Pattern != nil && r.Pattern.status == nil {
 		names = append(names, "response_body", "response_fields")

@@ -43,18 +43,20 @@ func (c peerCell) total() uint64 { return uint64(c & peerTotalMask) }
 
 // peerChange is what an event changed in how a client stands beside its peers.
 type peerChange struct {
-	seen   bool
 	before int // its bin; -1: it was not among them
 	after  int
 	total  float64
 }
+
+// told says whether there is anything to tell of it.
+func (c *peerChange) told() bool { return c.before != c.after }
 
 func observePeers(_ *Engine, o *occurrence, r *rule) finding {
 	at := o.rec.cell(r.bit)
 	cells := o.rec[at : at+r.kind.extras]
 	cell, hour := peerCell(cells[0]), o.time/peerHour+1
 	m := r.Metric.traits()
-	o.change = peerChange{seen: hour >= cell.hour(), before: -1}
+	o.change = peerChange{before: -1, after: -1}
 	switch {
 	case hour < cell.hour():
 		return finding{}

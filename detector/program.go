@@ -13,7 +13,8 @@ import (
 // Program is a rules file made ready to run: immutable, shared by all engines.
 type Program struct {
 	set     *Ruleset
-	rules   []*rule // those that are judged, in file order
+	rules   []*rule // those that are judged, in file order, and those that count for views
+	views   []*View // of learned rules, by id
 	bundles []*bundle
 	longest int64 // the longest window, µs
 	folder  *Folder
@@ -31,6 +32,7 @@ type rule struct {
 	span     span
 	kind     *kind
 	static   bool // endpoint and status alone decide whether the rule counts an event
+	view     int  // outlier: the view that it counts for
 }
 
 // bundle is the rules whose counters share a record: they count for the same
@@ -107,7 +109,8 @@ func Compile(set *Ruleset) (*Program, error) {
 	var patterns []EndpointPattern
 	for _, r := range set.Rules {
 		patterns = append(patterns, r.Endpoints...)
-		if r.Learned && r.Type != TypeOutlier {
+		if r.Learned {
+			p.look(r)
 			continue
 		}
 		if r.Window > maxWindow {
@@ -119,6 +122,12 @@ func Compile(set *Ruleset) (*Program, error) {
 	}
 	if problems != nil {
 		return nil, &Refusal{Problems: problems}
+	}
+	for i, v := range p.views {
+		if v.metric != "" {
+			p.rules = append(p.rules, v.counter(i, len(p.rules)))
+			p.longest = max(p.longest, hour)
+		}
 	}
 	for _, r := range p.rules {
 		p.bundle(r)
@@ -248,9 +257,11 @@ func (p *Program) template(dst []byte, ev *schemas.Event) ([]byte, bool) {
 
 // String names the rules, for logs.
 func (p *Program) String() string {
-	ids := make([]string, len(p.rules))
-	for i, r := range p.rules {
-		ids[i] = r.ID
+	var ids []string
+	for _, r := range p.rules {
+		if r.Metric == "" {
+			ids = append(ids, r.ID)
+		}
 	}
 	return strings.Join(ids, ", ")
 }

@@ -89,10 +89,8 @@ func (l *loader) kind(m *mapping, r *Rule) bool {
 		r.Learned = true
 		r.Sensitivity = "normal"
 		if r.Type == TypeOutlier {
-			r.Metric, r.Window = MetricRequests, hour
-			break
+			r.Metric = MetricRequests
 		}
-		m.warn(e.line, "type %s is accepted and not judged yet", r.Type)
 	}
 	return true
 }

@@ -40,15 +40,22 @@ func readState(b []byte) (*shardState, error) {
 // with as many shards and the seed of the copy; Begin ends restoring. After an error
 // the shard is as new. Counts of rules that the program does not have are dropped.
 func (e *Engine) Restore(whole, changes []byte) error {
-	state, err := readState(whole)
+	h, err := ReadSnapshotHeader(whole)
 	if err != nil {
 		return err
 	}
-	if !state.Whole() {
-		return fmt.Errorf("the copy %d of shard %d is not whole", state.Number, state.Shard)
+	if !h.Whole() {
+		return fmt.Errorf("the copy %d of shard %d is not whole", h.Number, h.Shard)
 	}
-	if state.Shards != len(e.shards) || state.Seed != e.opts.Seed {
-		return fmt.Errorf("the snapshot is of a state of %d shards with another seed; this one has %d", state.Shards, len(e.shards))
+	if h.Shards != len(e.shards) || h.Seed != e.opts.Seed {
+		return fmt.Errorf("the snapshot is of a state of %d shards with another seed; this one has %d", h.Shards, len(e.shards))
+	}
+	if h.ofSummaries() {
+		return e.restoreSummaries(h, whole)
+	}
+	state, err := readState(whole)
+	if err != nil {
+		return err
 	}
 	copies := []*shardState{state}
 	if changes != nil {
@@ -137,6 +144,7 @@ func (e *Engine) wakeShards(offset int64) {
 			e.wake = min(e.wake, s.waiting.state.Next)
 		}
 	}
+	e.wakeSummaries(offset)
 }
 
 // wakeShard brings a restored shard in line with the program.

@@ -61,17 +61,17 @@ var typeDocs = []typeDoc{
   type: match
   when: 'path in ["/.env", "/.git/config"]'
   action: alert`},
-	{TypeLatency, "Learned baseline of an endpoint's latency. The endpoint is the subject. Accepted, not judged yet.", `
+	{TypeLatency, "Learned baseline of an endpoint's latency. The endpoint is the subject.", `
 - id: slow-checkout
   type: latency
   endpoint: POST /checkout
   sensitivity: normal
   action: alert`},
-	{TypeStatusMix, "Learned baseline of an endpoint's statuses. Accepted, not judged yet.", `
+	{TypeStatusMix, "Learned baseline of an endpoint's statuses. The endpoint is the subject.", `
 - id: odd-answers
   type: status_mix
   sensitivity: low`},
-	{TypeRate, "Learned baseline of how often an endpoint is called. Accepted, not judged yet.", `
+	{TypeRate, "Learned baseline of how often, and by how many clients, an endpoint is called. The endpoint is the subject.", `
 - id: odd-volume
   type: rate
   endpoint: GET /search

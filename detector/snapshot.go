@@ -15,7 +15,7 @@ import (
 //
 //	magic, format version   8 bytes
 //	length of what follows  4 bytes, then a SnapshotHeader and snapshotRest as JSON
-//	records                 each the words of a record as in memory (record.go), its sets
+//	records                 (of open summaries: see summarycopy.go) each the words of a record as in memory (record.go), its sets
 //	                        of values after it in the order of their cells
 //
 // A record keeps its size class and a set its capacity, because what a shard does next
@@ -44,6 +44,9 @@ type SnapshotHeader struct {
 
 // Whole says that the copy needs no other.
 func (h *SnapshotHeader) Whole() bool { return h.Base == h.Number }
+
+// ofSummaries says that the copy is of open summaries, and of no shard of counts.
+func (h *SnapshotHeader) ofSummaries() bool { return h.Shard == h.Shards }
 
 // snapshotRest is what else stands in front of the records.
 type snapshotRest struct {
@@ -115,6 +118,8 @@ type ShardCopy struct {
 	words  []uint64
 	bans   []enforcement
 	runs   []run // scratch
+	open   summaryRest
+	lists  []byte // the summaries of open
 	made   bool
 }
 
@@ -144,6 +149,10 @@ func (e *Engine) BeginCopy(shard int, next int64, whole bool, c *ShardCopy) {
 	if e.wake <= next {
 		e.wakeShards(next)
 	}
+	if shard == e.SummaryShard() {
+		e.beginSummaryCopy(next, c)
+		return
+	}
 	s := &e.shards[shard]
 	whole = whole || s.copy != nil && s.copy.header.Whole() // which nothing can be built on
 	s.number++
@@ -155,10 +164,7 @@ func (e *Engine) BeginCopy(shard int, next int64, whole bool, c *ShardCopy) {
 		c.words = slices.Grow(c.words[:0], int(s.words))
 	}
 	c.words, c.made = c.words[:0], false
-	c.header = SnapshotHeader{
-		Next: max(next, s.next), Newest: e.clock.newest, Started: e.clock.started, Shard: shard, Shards: len(e.shards), Seed: e.opts.Seed,
-		Number: s.number, Base: s.whole, Program: e.program.Hash(),
-	}
+	c.header = e.header(shard, max(next, s.next), s.number, s.whole)
 	c.rest = snapshotRest{Layout: e.program.layout, Fresh: s.sweep.fresh, After: s.sweep.after, Floor: s.sweep.floor,
 		Removed: append([]removed(nil), s.copied.removed...), Spent: e.savedSpent(s)}
 	c.bans = c.bans[:0]
@@ -168,10 +174,21 @@ func (e *Engine) BeginCopy(shard int, next int64, whole bool, c *ShardCopy) {
 	s.copy, s.at = c, 0
 }
 
+// header is what a copy of a shard begins with.
+func (e *Engine) header(shard int, next int64, number, base uint64) SnapshotHeader {
+	return SnapshotHeader{
+		Next: next, Newest: e.clock.newest, Started: e.clock.started, Shard: shard, Shards: len(e.shards), Seed: e.opts.Seed,
+		Number: number, Base: base, Program: e.program.Hash(),
+	}
+}
+
 // GoOnCopying looks at so many more slots of the table of a shard that is being copied,
 // at about 100 ns a slot, and reports whether there is nothing left to do: the copy is
 // made, or was given up.
 func (e *Engine) GoOnCopying(shard, slots int) bool {
+	if shard == e.SummaryShard() {
+		return e.summaries.copying.goOn(max(1, slots/slotsPerSummary))
+	}
 	s := &e.shards[shard]
 	if s.copy == nil {
 		return true
@@ -237,21 +254,32 @@ func (c *ShardCopy) Append(dst []byte) []byte {
 	for i := range c.bans {
 		c.rest.Bans = append(c.rest.Bans, c.bans[i].save())
 	}
-	head, err := json.Marshal(struct {
+	if c.header.ofSummaries() {
+		return append(appendFront(dst, struct {
+			SnapshotHeader
+			summaryRest
+		}{c.header, c.open}), c.lists...)
+	}
+	dst = appendFront(dst, struct {
 		SnapshotHeader
 		snapshotRest
 	}{c.header, c.rest})
+	for _, w := range c.words {
+		dst = binary.LittleEndian.AppendUint64(dst, w)
+	}
+	return dst
+}
+
+// appendFront appends what precedes the records of a copy.
+func appendFront(dst []byte, front any) []byte {
+	head, err := json.Marshal(front)
 	if err != nil {
 		panic(err) // strings and numbers alone
 	}
 	dst = append(dst, snapshotMagic...)
 	dst = binary.LittleEndian.AppendUint32(dst, snapshotVersion)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(head)))
-	dst = append(dst, head...)
-	for _, w := range c.words {
-		dst = binary.LittleEndian.AppendUint64(dst, w)
-	}
-	return dst
+	return append(dst, head...)
 }
 
 // ReadSnapshotHeader reads what an encoded copy says of itself. ErrSnapshotVersion says
@@ -265,7 +293,7 @@ func ReadSnapshotHeader(b []byte) (SnapshotHeader, error) {
 	if err := json.Unmarshal(head, &h); err != nil {
 		return h, fmt.Errorf("reading the header of a snapshot: %w", err)
 	}
-	if h.Shards < 1 || h.Shards > 1<<shardBits || h.Shards&(h.Shards-1) != 0 || h.Shard < 0 || h.Shard >= h.Shards || h.Next < 0 {
+	if h.Shards < 1 || h.Shards > 1<<shardBits || h.Shards&(h.Shards-1) != 0 || h.Shard < 0 || h.Shard > h.Shards || h.Next < 0 {
 		return h, fmt.Errorf("the header of a snapshot is of shard %d of %d at offset %d", h.Shard, h.Shards, h.Next)
 	}
 	return h, nil

@@ -3,7 +3,6 @@ package schemas
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 )
 
 // SummarySeconds is the length of the buckets of event time that summaries are of. They
@@ -16,8 +15,8 @@ const SummaryVersion = 1
 // Summary is what the events of one endpoint in one partition of the log say, of one
 // bucket of event time: a record of the topic endpoint_stats. It is published once the
 // partition's watermark has passed the end of the bucket, so nothing can be added to it.
-// All of it can be merged, and what comes of merging does not depend on how the clients
-// were spread over the partitions.
+// All of it can be merged (Merge), and what comes of merging does not depend on how the
+// clients were spread over the partitions.
 type Summary struct {
 	Version  int    `json:"version"`
 	View     string `json:"view"`     // which events were looked at, and how they were grouped: of detector.View
@@ -29,38 +28,20 @@ type Summary struct {
 	Start     int64  `json:"start"` // of the bucket, s since the epoch
 
 	Requests  int64             `json:"requests"`
-	Classes   [5]int64          `json:"classes"` // requests by status: 1xx to 5xx
-	Bytes     int64             `json:"bytes"`   // of responses, where known
-	LatencyMS float64           `json:"latency_ms,omitempty"`
-	Latency   []LatencyBin      `json:"latency,omitempty"`  // in the order of the bins; requests without a latency are in none
-	Evidence  []LatencyEvidence `json:"evidence,omitempty"` // in the order of their times
-	Clients   []uint32          `json:"clients,omitempty"`  // the SummaryClients smallest hashes of clients, rising
+	Classes   [5]int64          `json:"classes"`              // requests by status: 1xx to 5xx
+	Bytes     int64             `json:"bytes"`                // of responses, where known
+	LatencyUS int64             `json:"latency_us,omitempty"` // the sum of latencies; whole numbers, so that it does not matter in which order they are added
+	Latency   []LatencyBin      `json:"latency,omitempty"`    // in the order of the bins; requests without a latency are in none
+	Evidence  []LatencyEvidence `json:"evidence,omitempty"`   // in the order of their times, then hashes
+	Clients   []uint32          `json:"clients,omitempty"`    // the SummaryClients smallest hashes of clients, rising
+
+	Peers *Peers `json:"peers,omitempty"` // of views that compare clients with each other; these have nothing but this
 }
 
 // SummaryClients is how many hashes of clients a summary keeps, at most. The number of
 // clients is estimated from the largest of so many smallest hashes (k minimum values:
 // Bar-Yossef and others, RANDOM 2002), to 9 %; fewer are all there were.
 const SummaryClients = 128
-
-// LatencyBins is how many bins latencies are counted in. Bin i holds those from
-// 0.05 × 1.2^i to 0.05 × 1.2^(i+1) ms; the first and the last hold what lies beyond them.
-const LatencyBins = 96
-
-const (
-	latencyLeast = 0.05
-	latencyRatio = 1.2
-)
-
-// LatencyBinOf gives the bin of a latency in ms.
-func LatencyBinOf(ms float64) int {
-	if !(ms > latencyLeast) {
-		return 0
-	}
-	return min(int(math.Log(ms/latencyLeast)/math.Log(latencyRatio)), LatencyBins-1)
-}
-
-// LatencyEdge gives the upper edge of a bin, in ms.
-func LatencyEdge(bin int) float64 { return latencyLeast * math.Pow(latencyRatio, float64(bin+1)) }
 
 // LatencyBin is one bin of a histogram: in JSON [bin, requests].
 type LatencyBin struct {

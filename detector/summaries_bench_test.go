@@ -1,0 +1,84 @@
+package detector
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// BenchmarkSummaries says what one view adds to an event beside six rules (sixRules), by
+// endpoints of the log; clients and latencies as they come.
+func BenchmarkSummaries(b *testing.B) {
+	for _, endpoints := range []int{30, 300, 3000} {
+		for _, views := range []string{"none", "one", "by-host"} {
+			b.Run(fmt.Sprintf("endpoints=%d/views=%s", endpoints, views), func(b *testing.B) {
+				rules := sixRules
+				switch views {
+				case "one":
+					rules += "  - {id: slow, type: latency}\n"
+				case "by-host":
+					rules += "  - {id: slow, type: latency, group_by: [host, endpoint]}\n"
+				}
+				rnd := rand.New(rand.NewPCG(1, 2))
+				events := benchEvents(1<<18, 20_000, 10_000)
+				for i := range events {
+					ev := &events[i]
+					ev.Path = fmt.Appendf(nil, "/api/v1/resource%c%c%c/9", 'a'+i%endpoints/676, 'a'+i%endpoints/26%26, 'a'+i%endpoints%26)
+					ev.Host = []byte("api.example.com")
+					ev.LatencyMS = fmt.Appendf(nil, "%.3f", 20*rnd.ExpFloat64())
+					ev.ResponseBytes = fmt.Append(nil, 200+rnd.IntN(5000))
+				}
+				rnd.Shuffle(len(events), func(i, j int) {
+					events[i].Path, events[j].Path = events[j].Path, events[i].Path
+				})
+				e := NewEngine(mustLoad(b, rules), Options{Topic: "t", File: true})
+				shift := events[len(events)-1].Time - events[0].Time
+				n := 0
+				judge := func() {
+					ev := &events[n%len(events)]
+					e.Observe(ev, Record{Offset: int64(n)})
+					ev.Time += shift
+					if n++; n%64 == 0 {
+						e.Take()
+						e.TakeSummaries()
+					}
+				}
+				for range 2 * len(events) {
+					judge()
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					judge()
+				}
+				b.ReportMetric(float64(e.Stats().SummaryBytes)/1024, "KiB")
+			})
+		}
+	}
+}
+
+// BenchmarkSummaryCopy copies 10,000 open endpoints in steps as a partition's loop does:
+// longest-ms is the longest step.
+func BenchmarkSummaryCopy(b *testing.B) {
+	e := NewEngine(mustLoad(b, learnedRules), Options{Topic: "t", File: true})
+	for i := range 200_000 {
+		ev := timed(float64(i)/20_000, i%5000, fmt.Sprintf("/%c%c%c", 'g'+i%20, 'g'+i/20%20, 'g'+i/400%25), float64(i%97))
+		e.Observe(ev, Record{Offset: int64(i)})
+	}
+	var c ShardCopy
+	var longest, total time.Duration
+	for b.Loop() {
+		began := time.Now()
+		e.BeginCopy(e.SummaryShard(), 200_000, true, &c)
+		for done := false; !done; {
+			step := time.Now()
+			done = e.GoOnCopying(e.SummaryShard(), 2048)
+			longest = max(longest, time.Since(step))
+		}
+		total += time.Since(began)
+	}
+	b.ReportMetric(longest.Seconds()*1000, "longest-ms")
+	b.ReportMetric(float64(total)/float64(b.N)/float64(c.open.Summaries), "ns/summary")
+	b.ReportMetric(float64(len(c.Append(nil)))/float64(c.open.Summaries), "B/summary")
+	b.ReportMetric(float64(c.open.Summaries), "summaries")
+}

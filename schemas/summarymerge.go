@@ -1,0 +1,122 @@
+package schemas
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Merge adds what another summary says to s, of the same endpoint and bucket; what s is
+// of stays. o is not changed and nothing of it is kept. The result does not depend on the
+// order in which summaries are merged. Where s has room nothing is allocated.
+func (s *Summary) Merge(o *Summary) {
+	s.Requests += o.Requests
+	for i, n := range o.Classes {
+		s.Classes[i] += n
+	}
+	s.Bytes += o.Bytes
+	s.LatencyUS += o.LatencyUS
+	for _, b := range o.Latency {
+		s.AddLatency(b.Bin, b.Count)
+	}
+	if o.Peers != nil {
+		if s.Peers == nil {
+			s.Peers = &Peers{}
+		}
+		s.Peers.Merge(o.Peers)
+	}
+	for _, e := range o.Evidence {
+		s.AddEvidence(e)
+	}
+	for _, c := range o.Clients {
+		if !s.AddClient(c) {
+			break // those that follow are larger
+		}
+	}
+}
+
+// AddLatency counts requests in a bin.
+func (s *Summary) AddLatency(bin uint8, count int64) {
+	at, end := 0, len(s.Latency)
+	for at < end {
+		if mid := (at + end) / 2; s.Latency[mid].Bin < bin {
+			at = mid + 1
+		} else {
+			end = mid
+		}
+	}
+	if at < len(s.Latency) && s.Latency[at].Bin == bin {
+		s.Latency[at].Count += count
+		return
+	}
+	s.Latency = slices.Insert(s.Latency, at, LatencyBin{Bin: bin, Count: count})
+}
+
+// AddEvidence adds a request to the evidence, unless its second has SummaryEvidence with
+// smaller hashes already.
+func (s *Summary) AddEvidence(e LatencyEvidence) {
+	const micros = 1_000_000
+	second := e.Time / micros
+	end := len(s.Evidence) // requests mostly come in the order of their times
+	for end > 0 && s.Evidence[end-1].Time/micros > second {
+		end--
+	}
+	begin := end
+	for begin > 0 && s.Evidence[begin-1].Time/micros == second {
+		begin--
+	}
+	if end-begin >= SummaryEvidence {
+		worst := begin
+		for i := begin + 1; i < end; i++ {
+			if s.Evidence[i].chosen(s.Evidence[worst]) > 0 {
+				worst = i
+			}
+		}
+		if e.chosen(s.Evidence[worst]) >= 0 {
+			return
+		}
+		s.Evidence = slices.Delete(s.Evidence, worst, worst+1)
+		end--
+	}
+	at := begin
+	for at < end && s.Evidence[at].compare(e) < 0 {
+		at++
+	}
+	s.Evidence = slices.Insert(s.Evidence, at, e)
+}
+
+// compare orders evidence as a summary has it.
+func (e LatencyEvidence) compare(o LatencyEvidence) int {
+	return cmp.Or(cmp.Compare(e.Time, o.Time), e.chosen(o))
+}
+
+// chosen orders the evidence of a second: the first of it is kept.
+func (e LatencyEvidence) chosen(o LatencyEvidence) int {
+	return cmp.Or(cmp.Compare(e.Hash, o.Hash), cmp.Compare(e.Time, o.Time), cmp.Compare(e.Latency, o.Latency))
+}
+
+// AddClient adds the hash of a client, and reports whether it is among the SummaryClients
+// smallest; one that is there already is not added again.
+func (s *Summary) AddClient(hash uint32) bool {
+	n := len(s.Clients)
+	if n == SummaryClients && hash > s.Clients[n-1] {
+		return false
+	}
+	at, end := 0, n
+	for at < end {
+		if mid := (at + end) / 2; s.Clients[mid] < hash {
+			at = mid + 1
+		} else {
+			end = mid
+		}
+	}
+	if at < n && s.Clients[at] == hash {
+		return true
+	}
+	if n == SummaryClients {
+		copy(s.Clients[at+1:], s.Clients[at:n-1])
+		s.Clients[at] = hash
+		return true
+	}
+	s.Clients = slices.Insert(s.Clients, at, hash)
+	return true
+}
