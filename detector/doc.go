@@ -40,6 +40,17 @@
 //     and extent.go are what it knows of it, seriesfinding.go what it says,
 //     seriesstate.go how it is encoded
 //
+// What is normal for each endpoint, of what all partitions say (stage two of learned rules):
+//
+//   - baselines.go: Baselines; learnedview.go is which rules judge what
+//   - learnedshard.go: what was merged and is not judged yet, and how far the log is;
+//     closing.go judges it
+//   - learnedendpoint.go: what is known of an endpoint, and whether it is busy enough to be
+//     judged by itself; learnedroom.go bounds all of them
+//   - judging.go, sensitivity.go: what is worth a verdict; learnedlatency.go is that of latency
+//   - episode.go, learnedverdict.go: what goes on, and what is said of it
+//   - learnedstate.go, learnedshow.go: what is known, for the state topic and for people
+//
 // From memory to a snapshot and back, a shard at a time:
 //
 //   - snapshot.go, savedban.go: Copy, which stops the partition, and Append, which does not

@@ -48,9 +48,7 @@ func (f *SeriesFinding) Sentence(of, unit string) string {
 	if f.Kind == SeriesNothing {
 		return ""
 	}
-	if unit != "" && unit[0] != '%' {
-		unit = " " + unit
-	}
+	unit = spacedUnit(unit)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s%s; ", of, threeDigits(f.Value), unit)
 	behind := fmt.Sprintf("the last %s (%d records)", spanOfTime(f.Span), f.Samples)
@@ -79,6 +77,23 @@ func (f *SeriesFinding) Sentence(of, unit string) string {
 	}
 	fmt.Fprintf(&b, "usual%s is %s%s, which is %s standard deviations away, after %s", when, threeDigits(f.Usual), unit, threeDigits(math.Min(math.Abs(f.Deviation), 100)), behind)
 	return b.String()
+}
+
+// scaled is the finding in other units of its value.
+func (f *SeriesFinding) scaled(by float64) SeriesFinding {
+	g := *f
+	for _, x := range [...]*float64{&g.Value, &g.Usual, &g.observed, &g.low, &g.high} {
+		*x *= by
+	}
+	return g
+}
+
+// spacedUnit is a unit as it follows a number.
+func spacedUnit(unit string) string {
+	if unit == "" || unit[0] == '%' {
+		return unit
+	}
+	return " " + unit
 }
 
 // threeDigits writes a number with three digits, and with all that stand before the point.

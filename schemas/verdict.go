@@ -29,6 +29,17 @@ const (
 	ScopeEndpoint Scope = "endpoint"
 )
 
+// Phase says which verdict of an episode one is: what a learned rule has found goes on
+// for some time, which one verdict opens and one closes.
+type Phase string
+
+// All phases.
+const (
+	PhaseOpen   Phase = "open"
+	PhaseRemind Phase = "remind"
+	PhaseClose  Phase = "close"
+)
+
 // Position is where a record stands in its log: a Kafka position, or a file's
 // base name, partition 0 and the line number from 0.
 type Position struct {
@@ -64,6 +75,8 @@ type Verdict struct {
 	WindowS     float64   `json:"window_s"`
 	Score       *float64  `json:"score"`
 	Baseline    *float64  `json:"baseline"`
+	EpisodeID   string    `json:"episode_id,omitempty"` // learned rules: the same for all verdicts of one episode
+	Phase       Phase     `json:"phase,omitempty"`      // learned rules
 	Details     string    `json:"details"`
 	EventTime   Micros    `json:"event_time"`
 	RecordTime  *Micros   `json:"record_time"` // the trigger's Kafka timestamp; null in a file

@@ -24,6 +24,12 @@ func AppendVerdict(dst []byte, v *Verdict) []byte {
 	dst = appendFloat(append(dst, `,"window_s":`...), v.WindowS)
 	dst = appendOptional(append(dst, `,"score":`...), v.Score, appendFloat)
 	dst = appendOptional(append(dst, `,"baseline":`...), v.Baseline, appendFloat)
+	if v.EpisodeID != "" {
+		dst = appendString(append(dst, `,"episode_id":`...), v.EpisodeID)
+	}
+	if v.Phase != "" {
+		dst = appendString(append(dst, `,"phase":`...), string(v.Phase))
+	}
 	dst = appendString(append(dst, `,"details":`...), v.Details)
 	dst = appendMicros(append(dst, `,"event_time":`...), v.EventTime)
 	dst = appendOptional(append(dst, `,"record_time":`...), v.RecordTime, appendMicros)

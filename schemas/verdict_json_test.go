@@ -16,7 +16,7 @@ func sampleVerdicts() []Verdict {
 	full := Verdict{
 		VerdictID: "v1", RuleID: "lottery-wins", RuleVersion: "9f", RuleType: "return_pattern", Trigger: &Position{"api-logs", 3, 1871},
 		Scope: ScopeRange, Subject: "2001:db8::/64", Endpoint: "GET /a<b>&c", Action: ActionBan, ActionTaken: TakenTracked, Count: 3,
-		Threshold: ptr(2.0), WindowS: 0.25, Score: ptr(0.5), Baseline: ptr(-1e-9), Details: "3 events in \"1 s\"\n\u2028\x01\\\t\b\f\r é 😀",
+		Threshold: ptr(2.0), WindowS: 0.25, Score: ptr(0.5), Baseline: ptr(-1e-9), EpisodeID: "e<1>", Phase: PhaseRemind, Details: "3 events in \"1 s\"\n\u2028\x01\\\t\b\f\r é 😀",
 		EventTime: 1767225600_123456, RecordTime: ptr(Micros(1767225601_000000)), DetectedAt: 1767225601_000001, ExpiresAt: ptr(Micros(1767229200_123456)),
 		RetryAfterS: ptr(int64(60)), Message: "Too many wins.", Tags: []string{"gaming", "x"},
 		Evidence: Evidence{FromTime: 1767225500_000000, ToTime: 1767225600_123456, Trigger: "GET /a → 200"},

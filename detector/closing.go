@@ -1,0 +1,118 @@
+package detector
+
+import (
+	"github.com/apiwarden/apiwarden/schemas"
+)
+
+// closing is the work of Close on one shard.
+type closing struct {
+	shard   *learnedShard
+	trigger *schemas.Position
+	found   []found
+	end     int64 // of the bucket that is being judged, s
+	partial bool  // the log has not said all of the five minutes that are being judged
+}
+
+func (c *closing) close(until int64) {
+	s := c.shard
+	if until <= s.closed {
+		return
+	}
+	for _, start := range s.starts(until) {
+		c.closePeriod(start)
+		c.closeBucket(start)
+	}
+	c.closePeriod(until)
+	s.closed = until
+}
+
+// closeBucket judges the latency of 10 s and adds them to the five minutes.
+func (c *closing) closeBucket(start int64) {
+	s := c.shard
+	c.end = start + schemas.SummarySeconds
+	if s.period.start == noPeriod {
+		s.period = period{start: start - floorMod(start, learnedPeriod)}
+	}
+	if s.traffic[start] > 0 {
+		s.period.covered++
+	}
+	s.period.lagging = s.period.lagging || s.lags(c.end)
+	delete(s.traffic, start)
+
+	bucket := s.open[start]
+	s.makeRoom(c.end)
+	for _, id := range inOrder(s, bucket) {
+		m := bucket[id]
+		s.openBytes -= m.size()
+		e := s.endpoint(m.view, id, m.Pooled, start)
+		if e == nil { // there is no room for what is new
+			e = s.poolOf(m.view, id.key, start)
+		}
+		before := e.bytes()
+		e.newest = start
+		e.tally.add(&m.Summary)
+		if !e.pool {
+			c.judgeLatency(e, &m.Summary)
+		}
+		s.bytes += e.bytes() - before
+	}
+	delete(s.open, start)
+}
+
+// closePeriod judges the five minutes that are added up, if they are over by then.
+func (c *closing) closePeriod(then int64) {
+	s := c.shard
+	p := s.period
+	if p.start == noPeriod || then < p.start+learnedPeriod {
+		return
+	}
+	c.end = p.start + learnedPeriod
+	c.partial = p.lagging || s.thin(p.covered)
+	for _, id := range inOrder(s, s.endpoints) {
+		if e := s.endpoints[id]; !e.pool {
+			c.weigh(e)
+		}
+	}
+	for id, e := range s.endpoints {
+		before := e.bytes()
+		if e.pool {
+			e.learnVolume(c.partial, s.roomy())
+		}
+		if e.watched > 0 {
+			c.judgeSeries(e, p.start)
+		}
+		c.lapse(e)
+		c.tend(e)
+		e.tally = tally{}
+		s.bytes += e.bytes() - before
+		if c.end-e.newest > goneAfter && len(e.episodes) == 0 {
+			s.forget(id, e)
+		}
+	}
+	s.makeRoomOfSeries()
+	s.period = period{start: noPeriod}
+}
+
+// weigh learns how busy an endpoint is, and adds it to the others of its service if it is rare.
+func (c *closing) weigh(e *learnedEndpoint) {
+	before := e.bytes()
+	e.learnVolume(c.partial, c.shard.roomy())
+	c.shard.bytes += e.bytes() - before
+	if e.watched > 0 || e.periods < volumeKnown || e.tally.requests == 0 {
+		return
+	}
+	pool := c.shard.poolOf(e.view, e.key, e.newest)
+	before = pool.bytes()
+	pool.tally.join(&e.tally)
+	pool.newest = max(pool.newest, e.newest)
+	c.shard.bytes += pool.bytes() - before
+}
+
+// thin says whether the log was silent for more of a period than it usually is, and learns that.
+func (s *learnedShard) thin(covered int64) bool {
+	const rate, part = 1. / 288, 0.7
+	s.periods++
+	thin := s.periods > 1 && float64(covered) < part*s.coverage
+	s.coverage += max(rate, 1/float64(s.periods)) * (float64(covered) - s.coverage)
+	return thin
+}

@@ -1,0 +1,106 @@
+package detector
+
+import (
+	"cmp"
+	"math"
+	"strings"
+
+	"github.com/apiwarden/apiwarden/schemas"
+)
+
+// episode is what a rule has found and what goes on: one verdict opened it.
+type episode struct {
+	rule, version string
+	figure        figure
+	down          bool
+	opened        int64   // the bucket that opened it, s
+	seen          int64   // event time, µs
+	usual         float64 // when it opened, as people read it
+	now           float64 // observed last
+	peak          float64 // the farthest from usual that was observed
+	score         float64 // when it opened
+	samples       int64   // behind what was usual then
+	calm          uint8   // buckets since it was last unusual
+	reminders     int64
+}
+
+const (
+	calmPeriods = 3 // after which an episode is over
+
+	// learnedAfter is how long an episode can last, s: what goes on for longer is what is usual now.
+	learnedAfter = 24 * 3600
+)
+
+// open opens an episode by a finding about a series.
+func (c *closing) open(e *learnedEndpoint, r *Rule, m figure, f *SeriesFinding) {
+	scaled := f.scaled(figureTexts[m].scale)
+	p := episode{
+		rule: r.ID, version: r.Version, figure: m, down: f.Deviation < 0,
+		opened: c.end - learnedPeriod, seen: (c.end - learnedPeriod) * microseconds,
+		usual: scaled.Usual, now: scaled.Value, peak: scaled.Value, score: f.extremity(), samples: f.Samples,
+	}
+	c.tell(e, r, &p, schemas.PhaseOpen, p.seen, openSentence(e, m, &scaled))
+	e.episodes = append(e.episodes, p)
+}
+
+// extremity is the score of a finding, whether or not its series reported it.
+func (f *SeriesFinding) extremity() float64 {
+	if f.excess > newExcess {
+		return 0.5 + 0.5*f.excess/(1+f.excess)
+	}
+	return max(0, 0.5*(1-largeFar/2/math.Abs(f.Deviation)))
+}
+
+// goOn takes in what the series of the episode shows next.
+func (p *episode) goOn(f *SeriesFinding) {
+	p.follow(f.Value * figureTexts[p.figure].scale)
+	if f.excess > newExcess || math.Abs(f.Deviation) >= newFar && f.Deviation < 0 == p.down {
+		p.calm = 0
+	} else {
+		p.calm++
+	}
+}
+
+func (p *episode) follow(now float64) {
+	p.now = now
+	if now < p.peak == p.down {
+		p.peak = now
+	}
+}
+
+// tend reminds of an endpoint's episodes, and ends those that are over.
+func (c *closing) tend(e *learnedEndpoint) {
+	kept := e.episodes[:0]
+	for _, p := range e.episodes {
+		r := e.view.judges(p.figure, p.rule, p.version)
+		switch lasted := c.end - p.opened; {
+		case p.calm >= calmPeriods && p.figure != figureLatency:
+			c.tell(e, r, &p, schemas.PhaseClose, c.end*microseconds, closeSentence(e, &p, lasted, "is as usual again"))
+			continue
+		case lasted >= learnedAfter:
+			c.tell(e, r, &p, schemas.PhaseClose, c.end*microseconds, closeSentence(e, &p, lasted, "is taken for usual from now on"))
+			e.trust(p.figure)
+			continue
+		case r.Remind > 0 && lasted*microseconds/r.Remind > p.reminders:
+			p.reminders = lasted * microseconds / r.Remind
+			c.tell(e, r, &p, schemas.PhaseRemind, c.end*microseconds, remindSentence(e, &p, lasted))
+		}
+		kept = append(kept, p)
+	}
+	if e.episodes = kept; len(kept) == 0 {
+		e.episodes = nil
+	}
+}
+
+// found is a verdict and what it is sorted by.
+type found struct {
+	verdict schemas.Verdict
+	end     int64 // of the bucket that was judged, s
+	view    string
+	figure  figure
+}
+
+func (a found) compare(b found) int {
+	return cmp.Or(cmp.Compare(a.end, b.end), strings.Compare(a.verdict.Subject, b.verdict.Subject), strings.Compare(a.verdict.RuleID, b.verdict.RuleID),
+		cmp.Compare(a.figure, b.figure), strings.Compare(a.view, b.view))
+}

@@ -1,0 +1,132 @@
+package detector
+
+import (
+	"math"
+
+	"github.com/apiwarden/apiwarden/schemas"
+)
+
+// latencyHistogram counts requests by latency, forgetting: once it has as many as
+// latencyRemembered, all counts are halved.
+type latencyHistogram struct {
+	Counts [schemas.LatencyBins]float32
+	Total  float64
+}
+
+// What a histogram remembers, and how its limits are drawn.
+const (
+	latencyRemembered = 1000.0 // requests
+	latencyTaught     = 30.0   // requests that a bucket can teach; of more, each counts for less
+	latencyKept       = 0.05   // of the memory is left when another is taken for usual
+
+	farMargin     = 1.2 // times what 97 % stay under
+	typicalMargin = 2.5 // times what half stay under
+	latencyMargin = 2.0 // ms: what is slower by less is never slow
+	slowShare     = 0.9 // of requests that are over a limit, in a fault
+	usualShare    = 0.05
+	typicalTimes  = 2.5  // as many over the limit as usual are still usual
+	typicalMostly = 0.35 // of requests that are usually over the limit: more, and it says nothing
+	typicalDisuse = -10.0
+)
+
+// learn counts the requests of a bucket.
+func (h *latencyHistogram) learn(bins []schemas.LatencyBin) {
+	requests := 0.0
+	for _, b := range bins {
+		requests += float64(b.Count)
+	}
+	if requests == 0 {
+		return
+	}
+	weight := min(1, latencyTaught/requests)
+	for _, b := range bins {
+		h.Counts[b.Bin] += float32(weight * float64(b.Count))
+	}
+	h.Total += min(requests, latencyTaught)
+	if h.Total >= latencyRemembered {
+		h.scale(0.5)
+	}
+}
+
+// scale multiplies all counts.
+func (h *latencyHistogram) scale(by float32) {
+	h.Total = 0
+	for i := range h.Counts {
+		h.Counts[i] *= by
+		h.Total += float64(h.Counts[i])
+	}
+}
+
+// replace makes the histogram that of lately, and lets little of its own remain.
+func (h *latencyHistogram) replace(lately *latencyHistogram) {
+	if h.Total > 0 {
+		h.scale(float32(latencyKept * min(1, lately.Total/h.Total)))
+	}
+	for i, c := range lately.Counts {
+		h.Counts[i] += c
+	}
+	h.Total += lately.Total
+}
+
+// quantile gives what the share of requests took less than, in ms; 0 where there are none.
+func (h *latencyHistogram) quantile(share float64) float64 {
+	if h.Total == 0 {
+		return 0
+	}
+	below, last := 0.0, 0
+	for i, c := range &h.Counts {
+		if c == 0 {
+			continue
+		}
+		last = i
+		if below += float64(c); below >= share*h.Total {
+			break
+		}
+	}
+	return schemas.LatencyEdge(last)
+}
+
+// shareOver gives the share of requests over ms, taken to be spread evenly over their bin.
+func (h *latencyHistogram) shareOver(ms float64) float64 {
+	bin := schemas.LatencyBinOf(ms)
+	low, high := schemas.LatencyEdge(bin-1), schemas.LatencyEdge(bin)
+	over := float64(h.Counts[bin]) * max(0, (high-ms)/(high-low))
+	for _, c := range h.Counts[bin+1:] {
+		over += float64(c)
+	}
+	return over / h.Total
+}
+
+// latencyLimits is what a request is compared with.
+type latencyLimits struct {
+	half, most   float64 // what 50 % and 97 % stay under, ms
+	far, typical latencyLimit
+}
+
+// latencyLimit is a latency with what a request on either side of it adds to a sum: the
+// logarithm of how much likelier it is in a fault.
+type latencyLimit struct {
+	Over    float64 // ms
+	Share   float64 // of requests that are taken to be over it usually
+	up      float64
+	down    float64
+	stretch bool // what is far over it adds more, for want of history
+}
+
+func (h *latencyHistogram) limits() latencyLimits {
+	l := latencyLimits{half: h.quantile(0.5), most: h.quantile(0.97)}
+	over := max(typicalMargin*l.half, l.half+latencyMargin)
+	l.far = newLatencyLimit(max(farMargin*l.most, over), max(usualShare, 1/(h.Total+1)))
+	l.far.stretch = l.far.Share > usualShare
+	l.typical = newLatencyLimit(over, max(usualShare, typicalTimes*(h.shareOver(over)+1/h.Total)))
+	if l.typical.Share > typicalMostly {
+		l.typical.up, l.typical.down = 0, typicalDisuse
+	}
+	return l
+}
+
+func newLatencyLimit(over, share float64) latencyLimit {
+	return latencyLimit{Over: over, Share: share, up: math.Log(slowShare / share), down: math.Log((1 - slowShare) / (1 - share))}
+}
+
+func (l *latencyLimit) used() bool { return l.up > 0 }

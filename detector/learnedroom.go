@@ -1,0 +1,102 @@
+package detector
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// What the endpoints of a shard may take, and what has to go: learnedBound of 4 parts of
+// the bound; the rest is for open buckets. What is too much is dropped by the time of its
+// newest request, so that a scan of ever new paths forgets itself first.
+
+const (
+	learnedParts = openShare - 1
+	roomMade     = 10   // % of the room that is made at once
+	inUse        = 3600 // s: what had a request since is not forgotten
+)
+
+func (s *learnedShard) room() int64 { return s.bound / openShare * learnedParts }
+
+// makeRoom forgets the endpoints that have been idle for longest, where there is too much.
+func (s *learnedShard) makeRoom(now int64) {
+	if s.bound == 0 || s.bytes <= s.room() {
+		return
+	}
+	var idle []*learnedEndpoint
+	for _, e := range s.endpoints {
+		if now-e.newest > inUse && len(e.episodes) == 0 {
+			idle = append(idle, e)
+		}
+	}
+	slices.SortFunc(idle, func(a, b *learnedEndpoint) int {
+		return cmp.Or(cmp.Compare(a.newest, b.newest), a.id().compare(b.id()))
+	})
+	for _, e := range idle {
+		if s.roomy() {
+			break
+		}
+		s.forget(e.id(), e)
+	}
+}
+
+// roomy says whether there is room for more than what is there.
+func (s *learnedShard) roomy() bool {
+	return s.bound == 0 || s.bytes <= s.room()/100*(100-roomMade)
+}
+
+// makeRoomOfSeries has the least busy endpoints share a pool, where there is too much.
+func (s *learnedShard) makeRoomOfSeries() {
+	if s.bound == 0 || s.bytes <= s.room() {
+		return
+	}
+	var watched []*learnedEndpoint
+	for _, e := range s.endpoints {
+		if e.watched > 0 && len(e.episodes) == 0 {
+			watched = append(watched, e)
+		}
+	}
+	slices.SortFunc(watched, func(a, b *learnedEndpoint) int { return cmp.Or(cmp.Compare(a.usual, b.usual), a.id().compare(b.id())) })
+	for _, e := range watched {
+		if s.roomy() {
+			break
+		}
+		s.bytes -= e.bytes()
+		e.unwatch()
+		s.bytes += e.bytes()
+	}
+}
+
+// inOrder gives endpoints where it matters in an order of their own: those that come
+// first may take the last room.
+func inOrder[T any](s *learnedShard, of map[endpointID]T) []endpointID {
+	ids := slices.AppendSeq(make([]endpointID, 0, len(of)), maps.Keys(of))
+	if s.bound > 0 {
+		slices.SortFunc(ids, endpointID.compare)
+	}
+	return ids
+}
+
+func (e *learnedEndpoint) id() endpointID { return endpointID{e.view.id, e.key} }
+
+// endpoint gives what is known of an endpoint. If that is nothing and there is no room, it
+// is nil.
+func (s *learnedShard) endpoint(v *learnedView, id endpointID, pool bool, start int64) *learnedEndpoint {
+	e := s.endpoints[id]
+	if e == nil && (pool || s.bound == 0 || s.bytes < s.room()) {
+		e = &learnedEndpoint{view: v, key: id.key, pool: pool, first: start, newest: start}
+		s.endpoints[id] = e
+		s.bytes += e.bytes()
+	}
+	return e
+}
+
+// poolOf gives the pool of a rare endpoint. There is one for each service.
+func (s *learnedShard) poolOf(v *learnedView, key string, start int64) *learnedEndpoint {
+	return s.endpoint(v, endpointID{v.id, v.pool(key)}, true, start)
+}
+
+func (s *learnedShard) forget(id endpointID, e *learnedEndpoint) {
+	s.bytes -= e.bytes()
+	delete(s.endpoints, id)
+}

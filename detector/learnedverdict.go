@@ -1,0 +1,88 @@
+package detector
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/apiwarden/apiwarden/schemas"
+)
+
+// tell adds a verdict of an episode, with an event time in µs.
+func (c *closing) tell(e *learnedEndpoint, r *Rule, p *episode, phase schemas.Phase, at int64, sentence string) {
+	window := int64(learnedPeriod)
+	if p.figure == figureLatency {
+		window = schemas.SummarySeconds
+	}
+	score, usual := p.score, p.usual
+	v := schemas.Verdict{
+		RuleID: r.ID, RuleVersion: r.Version, RuleType: string(r.Type), Trigger: c.trigger,
+		Scope: schemas.ScopeEndpoint, Subject: e.key, Endpoint: e.key,
+		Action: r.Action, ActionTaken: string(r.Action),
+		Count: p.samples, WindowS: float64(window), Score: &score, Baseline: &usual,
+		EpisodeID: p.id(e, "", 0), Phase: phase, Details: sentence,
+		EventTime: schemas.Micros(at), DetectedAt: schemas.Micros(c.end * microseconds),
+		Message: r.Message, Tags: r.Tags,
+		Evidence: schemas.Evidence{FromTime: schemas.Micros(p.opened * microseconds), ToTime: schemas.Micros(c.end * microseconds)},
+	}
+	if r.Passive {
+		v.ActionTaken = schemas.TakenLoggedOnly
+	}
+	v.VerdictID = p.id(e, phase, p.reminders)
+	c.found = append(c.found, found{verdict: v, end: c.end, view: e.view.id, figure: p.figure})
+}
+
+// id is 128 bits of a SHA-256 over what makes an episode, or a verdict of it, the one it
+// is. Reminders are numbered.
+func (p *episode) id(e *learnedEndpoint, phase schemas.Phase, number int64) string {
+	if phase != schemas.PhaseRemind {
+		number = 0
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %d %s %d", p.rule, p.version, e.key, p.figure, p.opened, phase, number))
+	return hex.EncodeToString(sum[:16])
+}
+
+// name is how sentences call the endpoint.
+func (e *learnedEndpoint) name() string {
+	switch {
+	case e.pool && e.key == poolKey:
+		return "rare endpoints"
+	case e.pool:
+		return "rare endpoints of " + e.key[len(poolKey)+1:]
+	}
+	return e.key
+}
+
+// openSentence says what was found, with the numbers behind it. f is in the units in
+// which people read the figure.
+func openSentence(e *learnedEndpoint, m figure, f *SeriesFinding) string {
+	w := &figureTexts[m]
+	f.Kind = SeriesNew
+	s := f.Sentence(w.of+" of "+e.name(), w.unit)
+	if m.isShare() {
+		s += fmt.Sprintf("; %d of %d requests", e.tally.classes[w.class], e.tally.requests)
+	}
+	return s
+}
+
+func remindSentence(e *learnedEndpoint, p *episode, lasted int64) string {
+	return fmt.Sprintf("%s, still unusual after %s: %s; before it was %s", p.of(e), lasting(lasted), p.value(p.now), p.value(p.usual))
+}
+
+func closeSentence(e *learnedEndpoint, p *episode, lasted int64, how string) string {
+	most := "most"
+	if p.down {
+		most = "least"
+	}
+	return fmt.Sprintf("%s %s after %s: %s, at %s %s meanwhile; before it was %s", p.of(e), how, lasting(lasted), p.value(p.now), most, p.value(p.peak), p.value(p.usual))
+}
+
+func (p *episode) of(e *learnedEndpoint) string { return figureTexts[p.figure].of + " of " + e.name() }
+
+// value writes a number of the episode with its unit.
+func (p *episode) value(x float64) string {
+	return threeDigits(x) + spacedUnit(figureTexts[p.figure].unit)
+}
+
+// lasting writes seconds as a duration.
+func lasting(s int64) string { return micros(s * microseconds).String() }

@@ -1,0 +1,95 @@
+package detector
+
+import (
+	"slices"
+	"strings"
+)
+
+// learnedView is what stage two knows of a View: which rules judge its endpoints.
+type learnedView struct {
+	id      string
+	grouped bool // keys are METHOD service/template, or with the host
+	rules   [figures][]*Rule
+	latency [sensitivityCount][]*Rule // those of figureLatency
+	series  bool                      // figures are judged as series
+}
+
+func newLearnedView(v *View) learnedView {
+	l := learnedView{id: v.ID}
+	for _, r := range v.Rules {
+		l.grouped = len(r.GroupBy) > 1
+		for m := range figures {
+			if figureTexts[m].by == r.Type {
+				l.rules[m] = append(l.rules[m], r)
+				l.series = l.series || m < figureLatency
+			}
+		}
+		if r.Type == TypeLatency {
+			s := SensitivityOf(r.Sensitivity)
+			l.latency[s] = append(l.latency[s], r)
+		}
+	}
+	return l
+}
+
+// judges says whether a rule still judges a figure, and decides as it did.
+func (v *learnedView) judges(m figure, id, version string) *Rule {
+	i := slices.IndexFunc(v.rules[m], func(r *Rule) bool { return r.ID == id && r.Version == version })
+	if i < 0 {
+		return nil
+	}
+	return v.rules[m][i]
+}
+
+// pool is the key under which the rare endpoints of a service (or host) are judged
+// together.
+func (v *learnedView) pool(key string) string {
+	if v.grouped {
+		if _, rest, ok := strings.Cut(key, " "); ok {
+			service, _, _ := strings.Cut(rest, "/")
+			return poolKey + " " + service
+		}
+	}
+	return poolKey
+}
+
+const poolKey = "*"
+
+// figure is something about an endpoint that is judged.
+type figure uint8
+
+const (
+	figureRequests figure = iota
+	figureClients
+	figureRedirects
+	figureClientErrors
+	figureServerErrors
+	figureLatency
+	figures
+)
+
+// firstShare is the first of the figures that are shares of the requests, by the class
+// of their status.
+const firstShare = figureRedirects
+
+// seriesFigures are those that are judged as a Series, every five minutes.
+const seriesFigures = int(figureLatency)
+
+// figureTexts says what the figures are.
+var figureTexts = [figures]struct {
+	by    Type
+	of    string  // in sentences, in front of "of POST /pay"
+	unit  string  // in sentences, after a number
+	scale float64 // from what the series holds to what people read
+	class int     // of the status: index into schemas.Summary.Classes
+}{
+	figureRequests:     {by: TypeRate, of: "requests", unit: "a minute", scale: 60. / learnedPeriod},
+	figureClients:      {by: TypeRate, of: "clients", unit: "in five minutes", scale: 1},
+	figureRedirects:    {by: TypeStatusMix, of: "share of redirects (3xx)", unit: "%", scale: 100, class: 2},
+	figureClientErrors: {by: TypeStatusMix, of: "share of client errors (4xx)", unit: "%", scale: 100, class: 3},
+	figureServerErrors: {by: TypeStatusMix, of: "share of server errors (5xx)", unit: "%", scale: 100, class: 4},
+	figureLatency:      {by: TypeLatency, of: "latency", unit: "ms", scale: 1},
+}
+
+// isShare says whether the figure is a share of the requests.
+func (m figure) isShare() bool { return m >= firstShare && m < figureLatency }
