@@ -234,6 +234,10 @@ func (w *learnedWriter) endpoint(e *learnedEndpoint) {
 		w.flag(p.down)
 		w.float(p.usual, p.now, p.peak, p.score)
 	}
+	w.flag(e.crowd != nil)
+	if e.crowd != nil {
+		w.crowd(e.crowd)
+	}
 }
 
 func (r *learnedReader) endpoint(views map[string]*learnedView) *learnedEndpoint {
@@ -266,6 +270,9 @@ func (r *learnedReader) endpoint(views map[string]*learnedView) *learnedEndpoint
 		p.down = r.flag()
 		p.usual, p.now, p.peak, p.score = r.float(), r.float(), r.float(), r.float()
 		e.episodes = append(e.episodes, p)
+	}
+	if r.flag() {
+		e.crowd = r.crowd()
 	}
 	return e
 }
@@ -330,6 +337,7 @@ func (w *learnedWriter) merged(m *mergedSummary) {
 	for _, p := range m.from {
 		w.int(int64(p))
 	}
+	w.peers(m.Peers)
 }
 
 func (r *learnedReader) merged(views map[string]*learnedView) *mergedSummary {
@@ -351,5 +359,6 @@ func (r *learnedReader) merged(views map[string]*learnedView) *mergedSummary {
 	for range r.count(1) {
 		m.from = append(m.from, int32(r.int()))
 	}
+	m.Peers = r.peers()
 	return m
 }

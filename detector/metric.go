@@ -19,14 +19,16 @@ type metricTraits struct {
 	metric Metric
 	parts  float64 // of a unit
 	floor  float64 // units: what a client may have however little its peers have
+	verb   string  // in sentences: 203.0.113.7 made 4120
+	of     string  // after the number, before the endpoint
 }
 
 // metrics has one line per metric, in the order of the reference page.
 var metrics = []metricTraits{
-	{metric: MetricRequests, parts: 1, floor: 50},
-	{metric: MetricErrors, parts: 1, floor: 20},
-	{metric: MetricDistinctPaths, parts: 1 << 10, floor: 30},
-	{metric: MetricCost, parts: 1e3, floor: 60e3},
+	{metric: MetricRequests, parts: 1, floor: 50, verb: "made", of: " requests of "},
+	{metric: MetricErrors, parts: 1, floor: 20, verb: "got", of: " errors from "},
+	{metric: MetricDistinctPaths, parts: 1 << 10, floor: 30, verb: "asked for", of: " different paths of "},
+	{metric: MetricCost, parts: 1e3, floor: 60e3, verb: "took up", of: " of "},
 }
 
 func metricNames() []string {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 )
 
@@ -48,7 +47,6 @@ var peerEdges = func() (edges [PeerBins]float64) {
 	for i := 1; i < PeerBins; i++ {
 		edges[i] = edges[i-1] * 1.2 // not math.Pow, which is not the same on all processors
 	}
-	edges[PeerBins-1] = math.Inf(1)
 	return edges
 }()
 
@@ -61,7 +59,7 @@ func PeerBinOf(total float64) int {
 	return min(bin, PeerBins-1)
 }
 
-// PeerEdge gives the upper edge of a bin; totals in it are less.
+// PeerEdge gives the upper edge of a bin; totals in it are less, but for the last.
 func PeerEdge(bin int) float64 { return peerEdges[bin] }
 
 // Merge adds what another partition of the log has to say of the same bucket.
@@ -78,6 +76,7 @@ func (p *Peers) Merge(o *Peers) {
 func (p *Peers) Move(bin int, count int64) {
 	at, found := slices.BinarySearchFunc(p.Moves, bin, func(m PeerMove, bin int) int { return cmp.Compare(int(m.Bin), bin) })
 	switch {
+	case count == 0:
 	case !found:
 		p.Moves = slices.Insert(p.Moves, at, PeerMove{uint8(bin), count})
 	case p.Moves[at].Count == -count:
