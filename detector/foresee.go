@@ -55,6 +55,9 @@ func (e *Engine) Foresee(events []*schemas.Event) {
 				at.shard.prefetch(at.hash)
 			}
 		}
+		for j := range g.endpoint.views {
+			g.endpoint.views[j].prefetch()
+		}
 	}
 	for i := range n {
 		for j := range e.ahead[i].places {
@@ -63,6 +66,9 @@ func (e *Engine) Foresee(events []*schemas.Event) {
 					e.arena.prefetch(at.place, 0, 8)
 				}
 			}
+		}
+		for j := range e.ahead[i].endpoint.views {
+			e.ahead[i].endpoint.views[j].prefetchTally(events[i])
 		}
 	}
 	for i := range n {

@@ -5,9 +5,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"unsafe"
-
-	"github.com/apiwarden/apiwarden/schemas"
 )
 
 // openBucket is a bucket of event time whose summaries are not published yet.
@@ -16,6 +13,7 @@ type openBucket struct {
 	from      int64 // the same, µs
 	requests  int64 // of all endpoints, whether a view sees them or not
 	summaries []*openSummary
+	ids       []string // of the views
 	views     []openView
 }
 
@@ -27,18 +25,10 @@ type openView struct {
 	full      bool                    // no more are told apart; it stays so, whatever becomes of the bound
 }
 
-// openSummary is a summary that events are still added to.
-type openSummary struct {
-	schemas.Summary
-	view  int
-	peers schemas.Peers // Peers, if there are any
-	copy  uint64        // the number of the last copy that has it, or was begun before it was there
-}
-
 // sort puts the summaries of a bucket in the order in which they are published.
 func (b *openBucket) sort() {
 	slices.SortFunc(b.summaries, func(x, y *openSummary) int {
-		return cmp.Or(cmp.Compare(x.view, y.view), strings.Compare(x.Endpoint, y.Endpoint))
+		return cmp.Or(cmp.Compare(x.view, y.view), strings.Compare(x.endpoint, y.endpoint))
 	})
 }
 
@@ -49,24 +39,24 @@ func (b *openBucket) put(x *openSummary) {
 	if v.endpoints == nil {
 		v.endpoints = make(map[string]*openSummary)
 	}
-	v.endpoints[x.Endpoint] = x
-	if x.Pooled {
+	v.endpoints[x.endpoint] = x
+	if x.pooled {
 		v.pooled++
 	} else {
 		v.named++
 	}
 }
 
-// align gives views the indexes that they have moved to, of so many; what has moved to -1
+// align gives views the indexes that they have moved to, among others; what has moved to -1
 // is dropped.
-func (b *openBucket) align(moved []int, views int, pool *summaryPool) {
-	all := make([]openView, views)
+func (b *openBucket) align(moved []int, ids []string, pool *summaryPool) {
+	all := make([]openView, len(ids))
 	for from, to := range moved {
 		if to >= 0 {
 			all[to] = b.views[from]
 		}
 	}
-	b.views = all
+	b.ids, b.views = ids, all
 	b.summaries = slices.DeleteFunc(b.summaries, func(x *openSummary) bool {
 		if x.view = moved[x.view]; x.view < 0 {
 			pool.put(x)
@@ -135,9 +125,7 @@ func (e *Engine) summaryOf(b *openBucket, view int, ep *endpoint, group []byte) 
 		name = string(key)
 	}
 	x := s.pool.take()
-	x.Version, x.View, x.Endpoint, x.Pooled = schemas.SummaryVersion, s.views[view], name, pooled
-	x.Topic, x.Partition, x.Start = e.opts.Topic, e.opts.Partition, b.start
-	x.view, x.copy = view, s.copying.number
+	x.view, x.endpoint, x.pooled, x.start, x.copy = view, name, pooled, b.start, s.copying.number
 	b.put(x)
 	return x
 }
@@ -168,84 +156,4 @@ func (s *summaries) named(view int) int {
 		n += b.views[view].named
 	}
 	return n
-}
-
-// summaryPool keeps what was used for later buckets, so that events find memory there.
-type summaryPool struct {
-	free    []*openSummary
-	buckets []*openBucket
-	made    int   // summaries, free or not
-	most    int   // of those, how many were in use at a time since the pool was trimmed
-	bytes   int64 // of all that were made
-}
-
-// summaryOverhead is what a summary takes besides its lists, with its place in a map.
-const summaryOverhead = int64(unsafe.Sizeof(openSummary{})) + 64
-
-// take gives an empty summary.
-func (p *summaryPool) take() *openSummary {
-	n := len(p.free)
-	if n == 0 {
-		p.made++
-		p.most = max(p.most, p.made)
-		p.bytes += summaryOverhead
-		return &openSummary{}
-	}
-	x := p.free[n-1]
-	p.free = p.free[:n-1]
-	p.most = max(p.most, p.made-len(p.free))
-	return x
-}
-
-// put takes a summary back.
-func (p *summaryPool) put(x *openSummary) {
-	clear(x.peers.Tops)
-	x.peers = schemas.Peers{Moves: x.peers.Moves[:0], Tops: x.peers.Tops[:0]}
-	x.Summary = schemas.Summary{Latency: x.Latency[:0], Evidence: x.Evidence[:0], Clients: x.Clients[:0]}
-	p.free = append(p.free, x)
-}
-
-// bucket gives an empty bucket that begins at a time, with so many views.
-func (p *summaryPool) bucket(from int64, views int) *openBucket {
-	var b *openBucket
-	if n := len(p.buckets); n > 0 {
-		b, p.buckets = p.buckets[n-1], p.buckets[:n-1]
-	} else {
-		b = &openBucket{}
-	}
-	b.from, b.start = from, from/second
-	if len(b.views) != views {
-		b.views = make([]openView, views)
-	}
-	return b
-}
-
-// recycle takes a bucket back, with its summaries.
-func (p *summaryPool) recycle(b *openBucket) {
-	for _, x := range b.summaries {
-		p.put(x)
-	}
-	clear(b.summaries)
-	b.summaries, b.requests = b.summaries[:0], 0
-	for i := range b.views {
-		v := &b.views[i]
-		clear(v.endpoints)
-		v.named, v.pooled, v.full = 0, 0, false
-	}
-	p.buckets = append(p.buckets, b)
-}
-
-// trim gives memory back where there is twice as much as was in use lately.
-func (p *summaryPool) trim() {
-	for p.made > 2*p.most && len(p.free) > 0 {
-		n := len(p.free) - 1
-		p.bytes -= summaryOverhead + p.free[n].listBytes()
-		p.free[n], p.free = nil, p.free[:n]
-		p.made--
-	}
-	p.most = p.made - len(p.free)
-	if len(p.buckets) > openBuckets {
-		clear(p.buckets[openBuckets:])
-		p.buckets = p.buckets[:openBuckets]
-	}
 }

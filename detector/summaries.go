@@ -91,11 +91,11 @@ func (e *Engine) summarize(o *observed) {
 			continue
 		}
 		if !measured {
-			m, measured = measureOf(o), true
+			m, measured = measureOf(o, b.from), true
 		}
 		x := e.summary(b, a, o)
 		s.copying.before(x)
-		s.pool.bytes += x.add(&m)
+		x.add(&m, &s.pool)
 	}
 }
 
@@ -107,7 +107,7 @@ func (s *summaries) bucket(t int64) *openBucket {
 			return b
 		}
 	}
-	b := s.pool.bucket(t-mod(t, bucketMicros), len(s.views))
+	b := s.pool.bucket(t-mod(t, bucketMicros), s.views)
 	s.open = slices.Insert(s.open, at, b)
 	return b
 }
@@ -131,7 +131,10 @@ func (e *Engine) TakeSummaries() ([]schemas.Summary, *schemas.SummaryMark) {
 	for _, b := range s.done {
 		b.sort()
 		for _, x := range b.summaries {
-			s.taken = append(s.taken, x.Summary)
+			s.taken = slices.Grow(s.taken, 1)[:len(s.taken)+1]
+			to := &s.taken[len(s.taken)-1]
+			x.fill(to)
+			to.Version, to.View, to.Topic, to.Partition = schemas.SummaryVersion, b.ids[x.view], e.opts.Topic, e.opts.Partition
 		}
 		s.mark.Traffic = append(s.mark.Traffic, schemas.BucketTraffic{Start: b.start, Requests: b.requests})
 	}
@@ -166,7 +169,7 @@ func (s *summaries) align(p *Program) {
 		moved[i] = slices.Index(to, id)
 	}
 	for _, b := range s.open {
-		b.align(moved, len(to), &s.pool)
+		b.align(moved, to, &s.pool)
 	}
 	s.views = to
 	if len(to) == 0 {

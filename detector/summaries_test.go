@@ -471,19 +471,17 @@ func (tr *summaryTrial) restored(t *rapid.T, pieces map[int][]byte, to int) *Eng
 // wantSummariesSound panics where what open summaries count of themselves is wrong.
 func (e *Engine) wantSummariesSound() {
 	s := &e.summaries
-	n, bytes := len(s.pool.free), int64(0)
-	count := func(list []*openSummary) {
-		for _, x := range list {
-			bytes += summaryOverhead + x.listBytes()
+	n, bytes := len(s.pool.free), tallyBytes*int64(len(s.pool.tallies))
+	for _, b := range slices.Concat(s.open, s.done, s.lent) {
+		n += len(b.summaries)
+		for _, x := range b.summaries {
+			if x.tally != nil {
+				bytes += tallyBytes
+			}
 		}
 	}
-	count(s.pool.free)
-	for _, b := range slices.Concat(s.open, s.done, s.lent) {
-		count(b.summaries)
-		n += len(b.summaries)
-	}
-	if n != s.pool.made || bytes != s.pool.bytes {
-		panic(fmt.Sprintf("there are %d summaries of %d bytes, the pool counts %d of %d", n, bytes, s.pool.made, s.pool.bytes))
+	if bytes += summaryBytes * int64(n); n != s.pool.made || bytes != s.pool.bytes {
+		panic(fmt.Sprintf("there are %d summaries, of %d bytes with their tallies; the pool counts %d of %d", n, bytes, s.pool.made, s.pool.bytes))
 	}
 	for i, b := range s.open {
 		named, pooled := 0, 0

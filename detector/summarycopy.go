@@ -105,46 +105,78 @@ func (k *summaryCopying) before(x *openSummary) {
 // append appends an encoding of the summary: numbers as varints, unless they use most of
 // their bits. Closed is until when buckets were closed.
 func (x *openSummary) append(dst []byte, closed int64) []byte {
-	number := func(n int64) { dst = binary.AppendUvarint(dst, uint64(n)) }
-	pooled := int64(0)
-	if x.Pooled {
-		pooled = 1
+	front := uint64(x.view) << summaryFlags
+	if x.pooled {
+		front |= summaryPooled
 	}
-	number(int64(x.view)<<1 | pooled)
-	number((x.Start - closed) / schemas.SummarySeconds)
-	number(int64(len(x.Endpoint)))
-	dst = append(dst, x.Endpoint...)
-	for _, n := range x.Classes {
-		number(n)
+	if x.tally != nil {
+		front |= summaryTallied
 	}
-	number(x.Requests)
-	number(x.Bytes)
-	number(x.LatencyUS)
-	number(int64(len(x.Latency)))
-	for _, b := range x.Latency {
-		number(int64(b.Bin))
-		number(b.Count)
+	if x.peers != nil {
+		front |= summaryCompared
 	}
-	number(int64(len(x.Evidence)))
-	for _, v := range x.Evidence {
-		number(v.Time - x.Start*second)
-		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(v.Latency))
-		dst = binary.LittleEndian.AppendUint32(dst, v.Hash)
+	dst = binary.AppendUvarint(dst, front)
+	dst = binary.AppendUvarint(dst, uint64((x.start-closed)/schemas.SummarySeconds))
+	dst = append(binary.AppendUvarint(dst, uint64(len(x.endpoint))), x.endpoint...)
+	switch {
+	case x.peers != nil:
+		return appendPeers(dst, x.peers)
+	case x.tally != nil:
+		return x.tally.append(dst)
 	}
-	number(int64(len(x.Clients)))
-	for _, c := range x.Clients {
+	dst = binary.AppendUvarint(dst, uint64(x.n))
+	for i := range x.few[:x.n] {
+		dst = x.few[i].append(dst)
+	}
+	return dst
+}
+
+// What the first number of a summary says besides the view.
+const (
+	summaryPooled   = 1
+	summaryTallied  = 2
+	summaryCompared = 4
+	summaryFlags    = 3
+)
+
+func (m *measure) append(dst []byte) []byte {
+	timed := byte(0)
+	if m.timed {
+		timed = 1
+	}
+	dst = binary.AppendUvarint(append(dst, m.class, timed), uint64(m.bytes))
+	dst = binary.LittleEndian.AppendUint32(dst, m.client)
+	return evidence{ms: m.ms, after: m.after, hash: m.hash}.append(dst)
+}
+
+func (v evidence) append(dst []byte) []byte {
+	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(v.ms))
+	dst = binary.LittleEndian.AppendUint32(dst, v.after)
+	return binary.LittleEndian.AppendUint32(dst, v.hash)
+}
+
+func (t *tallied) append(dst []byte) []byte {
+	for _, n := range []int64{t.requests, t.bytes, t.micros} {
+		dst = binary.AppendUvarint(dst, uint64(n))
+	}
+	for _, n := range t.classes {
+		dst = binary.AppendUvarint(dst, uint64(n))
+	}
+	for bin, n := range t.latency {
+		if n > 0 {
+			dst = binary.AppendUvarint(append(dst, byte(bin)), uint64(n))
+		}
+	}
+	dst = append(dst, schemas.LatencyBins) // there are no more
+	for at, n := range t.evidenced {
+		dst = append(dst, n)
+		for _, v := range t.evidence[at][:n] {
+			dst = v.append(dst)
+		}
+	}
+	dst = append(dst, byte(t.clients))
+	for _, c := range t.hashes[:t.clients] {
 		dst = binary.LittleEndian.AppendUint32(dst, c)
-	}
-	number(int64(len(x.peers.Moves)))
-	for _, m := range x.peers.Moves {
-		number(int64(m.Bin))
-		dst = binary.AppendVarint(dst, m.Count)
-	}
-	number(int64(len(x.peers.Tops)))
-	for _, t := range x.peers.Tops {
-		number(int64(len(t.Client)))
-		dst = append(dst, t.Client...)
-		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(t.Total))
 	}
 	return dst
 }

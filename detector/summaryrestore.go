@@ -1,6 +1,7 @@
 package detector
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -36,7 +37,7 @@ func (e *Engine) restoreSummaries(h SnapshotHeader, copied []byte) error {
 		s.told = s.closed
 	}
 	s.copying.number = h.Number
-	r := summaryReader{s: &s, b: lists, topic: e.opts.Topic, partition: e.opts.Partition}
+	r := summaryReader{s: &s, b: lists}
 	if err := r.buckets(rest.Buckets); err != nil {
 		return fmt.Errorf("restoring open summaries: %w", err)
 	}
@@ -71,16 +72,12 @@ func (e *Engine) wakeSummaries(offset int64) {
 // summaryReader reads open summaries. Nothing that it reads is trusted: what later work
 // relies on is checked, so that a snapshot that is wrong is an error, not a panic.
 type summaryReader struct {
-	s         *summaries
-	b         []byte
-	topic     string
-	partition int32
+	s   *summaries
+	b   []byte
+	err error // the first one
 }
 
-var (
-	errSummaryCut   = errors.New("they are cut")
-	errSummaryOrder = errors.New("a list is out of order")
-)
+var errSummaryCut = errors.New("they are cut")
 
 // buckets opens the buckets of a copy.
 func (r *summaryReader) buckets(saved []savedBucket) error {
@@ -93,7 +90,7 @@ func (r *summaryReader) buckets(saved []savedBucket) error {
 			return fmt.Errorf("a bucket begins at %d, with %d requests", x.Start, x.Requests)
 		}
 		last = x.Start
-		b := r.s.pool.bucket(x.Start*second, len(r.s.views))
+		b := r.s.pool.bucket(x.Start*second, r.s.views)
 		b.requests = x.Requests
 		for _, view := range x.Full {
 			if view < 0 || view >= len(b.views) {
@@ -106,186 +103,126 @@ func (r *summaryReader) buckets(saved []savedBucket) error {
 	return nil
 }
 
-// number reads a number that is not negative, and not over most.
-func (r *summaryReader) number(most int64) (int64, error) {
+// number reads a number that is not negative, and not over most; 0 after an error.
+func (r *summaryReader) number(most int64) int64 {
 	n, size := binary.Uvarint(r.b)
 	switch {
+	case r.err != nil:
+		return 0
 	case size <= 0:
-		return 0, errSummaryCut
+		r.err = errSummaryCut
+		return 0
 	case n > uint64(most):
-		return 0, fmt.Errorf("a number is %d, at most it can be %d", n, most)
+		r.err = fmt.Errorf("a number is %d, at most it can be %d", n, most)
+		return 0
 	}
 	r.b = r.b[size:]
-	return int64(n), nil
+	return int64(n)
 }
 
-// cut takes bytes off.
-func (r *summaryReader) cut(n int64) ([]byte, error) {
-	if n > int64(len(r.b)) {
-		return nil, errSummaryCut
+// cut takes bytes off; zeros after an error.
+func (r *summaryReader) cut(n int64) []byte {
+	if r.err == nil && n > int64(len(r.b)) {
+		r.err = errSummaryCut
+	}
+	if r.err != nil {
+		return make([]byte, min(n, longestKey+2))
 	}
 	b := r.b[:n]
 	r.b = r.b[n:]
-	return b, nil
+	return b
+}
+
+// small reads a number of one byte.
+func (r *summaryReader) small(most byte) byte {
+	n := r.cut(1)[0]
+	if n > most && r.err == nil {
+		r.err = fmt.Errorf("a number is %d, at most it can be %d", n, most)
+	}
+	if r.err != nil {
+		return 0
+	}
+	return n
 }
 
 // summary reads one summary.
 func (r *summaryReader) summary() error {
-	var front [3]int64 // view and whether it is pooled, bucket, length of the key
-	for i, most := range []int64{int64(len(r.s.views))*2 - 1, math.MaxInt64 / (2 * bucketMicros), longestKey + 2} {
-		n, err := r.number(most)
-		if err != nil {
-			return err
-		}
-		front[i] = n
+	front := r.number(int64(len(r.s.views))<<summaryFlags - 1)
+	start := r.s.closed + r.number(math.MaxInt64/(2*bucketMicros))*schemas.SummarySeconds
+	key := r.cut(r.number(longestKey + 2))
+	if r.err != nil {
+		return r.err
 	}
-	key, err := r.cut(front[2])
-	if err != nil {
-		return err
-	}
-	start := r.s.closed + front[1]*schemas.SummarySeconds
-	at, there := slices.BinarySearchFunc(r.s.open, start, func(b *openBucket, start int64) int { return int(b.start - start) })
+	at, there := slices.BinarySearchFunc(r.s.open, start, func(b *openBucket, start int64) int { return cmp.Compare(b.start, start) })
 	if !there {
 		return fmt.Errorf("a summary is of %d, where no bucket is open", start)
 	}
-	b, view := r.s.open[at], int(front[0]>>1)
+	b, view := r.s.open[at], int(front>>summaryFlags)
 	if b.views[view].endpoints[string(key)] != nil {
 		return fmt.Errorf("%q is there twice", key)
 	}
 	x := r.s.pool.take()
-	x.Version, x.View, x.Endpoint, x.Pooled = schemas.SummaryVersion, r.s.views[view], string(key), front[0]&1 == 1
-	x.Topic, x.Partition, x.Start = r.topic, r.partition, start
-	x.view, x.copy = view, r.s.copying.number
-	if err := r.lists(x); err != nil {
-		return err
+	x.view, x.endpoint, x.pooled, x.start, x.copy = view, string(key), front&summaryPooled != 0, start, r.s.copying.number
+	switch {
+	case front&summaryCompared != 0:
+		x.peers = r.s.pool.comparing()
+		r.peers(x.peers)
+	case front&summaryTallied != 0:
+		x.tally = r.s.pool.tally()
+		r.tally(x.tally)
+	default:
+		x.n = int(r.small(fewMeasures))
+		for i := range x.few[:x.n] {
+			r.measure(&x.few[i])
+		}
 	}
-	r.s.pool.bytes += x.listBytes()
 	b.put(x)
-	return nil
+	return r.err
 }
 
-// lists reads the numbers of a summary.
-func (r *summaryReader) lists(x *openSummary) (err error) {
-	for _, n := range []*int64{&x.Classes[0], &x.Classes[1], &x.Classes[2], &x.Classes[3], &x.Classes[4], &x.Requests, &x.Bytes, &x.LatencyUS} {
-		if *n, err = r.number(math.MaxInt64); err != nil {
-			return err
-		}
-	}
-	if err := r.latency(x); err != nil {
-		return err
-	}
-	if err := r.evidence(x); err != nil {
-		return err
-	}
-	n, err := r.number(schemas.SummaryClients)
-	if err != nil {
-		return err
-	}
-	clients, err := r.cut(4 * n)
-	for ; len(clients) > 0; clients = clients[4:] {
-		x.Clients = append(x.Clients, binary.LittleEndian.Uint32(clients))
-	}
-	for i := 1; i < len(x.Clients); i++ {
-		if x.Clients[i-1] >= x.Clients[i] {
-			return errSummaryOrder
-		}
-	}
-	if err != nil {
-		return err
-	}
-	return r.peers(x)
+func (r *summaryReader) measure(m *measure) {
+	m.class, m.timed = r.small(4), r.small(1) == 1
+	m.bytes = r.number(mostBytes)
+	m.client = binary.LittleEndian.Uint32(r.cut(4))
+	v := r.evidence()
+	m.ms, m.after, m.hash = v.ms, v.after, v.hash
 }
 
-func (r *summaryReader) peers(x *openSummary) error {
-	n, err := r.number(schemas.PeerBins)
-	for i := 0; i < int(n) && err == nil; i++ {
-		var bin int64
-		if bin, err = r.number(schemas.PeerBins - 1); err != nil {
-			break
-		}
-		count, size := binary.Varint(r.b)
-		if size <= 0 {
-			return errSummaryCut
-		}
-		r.b = r.b[size:]
-		if i > 0 && bin <= int64(x.peers.Moves[i-1].Bin) || count == 0 {
-			return errSummaryOrder
-		}
-		x.peers.Moves = append(x.peers.Moves, schemas.PeerMove{Bin: uint8(bin), Count: count})
+func (r *summaryReader) evidence() evidence {
+	b := r.cut(16)
+	v := evidence{ms: math.Float64frombits(binary.LittleEndian.Uint64(b)), after: binary.LittleEndian.Uint32(b[8:]), hash: binary.LittleEndian.Uint32(b[12:])}
+	if (!(v.ms >= 0 && v.ms <= math.MaxFloat64) || int64(v.after) >= bucketMicros) && r.err == nil {
+		r.err = fmt.Errorf("a request took %g ms, at %d µs of its bucket", v.ms, v.after)
 	}
-	if err != nil {
-		return err
-	}
-	n, err = r.number(schemas.PeerTops)
-	for i := 0; i < int(n) && err == nil; i++ {
-		var b []byte
-		if b, err = r.cutText(longestClient); err != nil {
-			break
-		}
-		t := schemas.PeerTotal{Client: string(b)}
-		if b, err = r.cut(8); err != nil {
-			break
-		}
-		t.Total = math.Float64frombits(binary.LittleEndian.Uint64(b))
-		if !(t.Total >= 0) || i > 0 && t.Total > x.peers.Tops[i-1].Total {
-			return errSummaryOrder
-		}
-		x.peers.Tops = append(x.peers.Tops, t)
-	}
-	if len(x.peers.Moves)+len(x.peers.Tops) > 0 {
-		x.Peers = &x.peers
-	}
-	return err
+	return v
 }
 
-// longestClient is how long an address or a network is, at most.
-const longestClient = 64
-
-// cutText takes a text off that follows its length.
-func (r *summaryReader) cutText(most int64) ([]byte, error) {
-	n, err := r.number(most)
-	if err != nil {
-		return nil, err
+func (r *summaryReader) tally(t *tallied) {
+	for _, n := range []*int64{&t.requests, &t.bytes, &t.micros} {
+		*n = r.number(math.MaxInt64)
 	}
-	return r.cut(n)
-}
-
-func (r *summaryReader) latency(x *openSummary) error {
-	n, err := r.number(schemas.LatencyBins)
-	for i := 0; i < int(n) && err == nil; i++ {
-		var bin, count int64
-		if bin, err = r.number(schemas.LatencyBins - 1); err != nil {
-			break
-		}
-		if count, err = r.number(math.MaxInt64); err != nil {
-			break
-		}
-		if i > 0 && bin <= int64(x.Latency[i-1].Bin) {
-			return errSummaryOrder
-		}
-		x.Latency = append(x.Latency, schemas.LatencyBin{Bin: uint8(bin), Count: count})
+	for i := range t.classes {
+		t.classes[i] = uint32(r.number(math.MaxUint32))
 	}
-	return err
-}
-
-func (r *summaryReader) evidence(x *openSummary) error {
-	n, err := r.number(schemas.SummaryEvidence * schemas.SummarySeconds)
-	for i := 0; i < int(n) && err == nil; i++ {
-		var after int64
-		if after, err = r.number(bucketMicros - 1); err != nil {
-			break
-		}
-		var b []byte
-		if b, err = r.cut(12); err != nil {
-			break
-		}
-		v := schemas.LatencyEvidence{
-			Time: x.Start*second + after, Latency: math.Float64frombits(binary.LittleEndian.Uint64(b)), Hash: binary.LittleEndian.Uint32(b[8:]),
-		}
-		if !(v.Latency >= 0 && v.Latency <= math.MaxFloat64) || i > 0 && v.Time < x.Evidence[i-1].Time {
-			return errSummaryOrder
-		}
-		x.Evidence = append(x.Evidence, v)
+	for bin := r.small(schemas.LatencyBins); bin < schemas.LatencyBins && r.err == nil; bin = r.small(schemas.LatencyBins) {
+		t.latency[bin] = uint32(r.number(math.MaxUint32))
 	}
-	return err
+	for at := range t.evidenced {
+		t.evidenced[at] = r.small(schemas.SummaryEvidence)
+		for i := range t.evidence[at][:t.evidenced[at]] {
+			v := r.evidence()
+			if v.after/1e6 != uint32(at) && r.err == nil {
+				r.err = errors.New("evidence lies in another second")
+			}
+			t.evidence[at][i] = v
+		}
+	}
+	t.clients = uint16(r.small(schemas.SummaryClients))
+	for i := range t.hashes[:t.clients] {
+		t.hashes[i] = binary.LittleEndian.Uint32(r.cut(4))
+		t.largest = t.hashes[i]
+		if i > 0 && t.hashes[i] <= t.hashes[i-1] && r.err == nil {
+			r.err = errors.New("hashes of clients are out of order")
+		}
+	}
 }

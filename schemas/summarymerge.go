@@ -67,56 +67,61 @@ func (s *Summary) AddEvidence(e LatencyEvidence) {
 	if end-begin >= SummaryEvidence {
 		worst := begin
 		for i := begin + 1; i < end; i++ {
-			if s.Evidence[i].chosen(s.Evidence[worst]) > 0 {
+			if s.Evidence[i].Compare(s.Evidence[worst]) > 0 {
 				worst = i
 			}
 		}
-		if e.chosen(s.Evidence[worst]) >= 0 {
+		if e.Compare(s.Evidence[worst]) >= 0 {
 			return
 		}
 		s.Evidence = slices.Delete(s.Evidence, worst, worst+1)
 		end--
 	}
 	at := begin
-	for at < end && s.Evidence[at].compare(e) < 0 {
+	for at < end && s.Evidence[at].inOrder(e) < 0 {
 		at++
 	}
 	s.Evidence = slices.Insert(s.Evidence, at, e)
 }
 
-// compare orders evidence as a summary has it.
-func (e LatencyEvidence) compare(o LatencyEvidence) int {
-	return cmp.Or(cmp.Compare(e.Time, o.Time), e.chosen(o))
+// inOrder orders evidence as a summary has it.
+func (e LatencyEvidence) inOrder(o LatencyEvidence) int {
+	return cmp.Or(cmp.Compare(e.Time, o.Time), e.Compare(o))
 }
 
-// chosen orders the evidence of a second: the first of it is kept.
-func (e LatencyEvidence) chosen(o LatencyEvidence) int {
+// Compare orders the evidence of a second: what comes first is kept.
+func (e LatencyEvidence) Compare(o LatencyEvidence) int {
 	return cmp.Or(cmp.Compare(e.Hash, o.Hash), cmp.Compare(e.Time, o.Time), cmp.Compare(e.Latency, o.Latency))
 }
 
-// AddClient adds the hash of a client, and reports whether it is among the SummaryClients
-// smallest; one that is there already is not added again.
-func (s *Summary) AddClient(hash uint32) bool {
-	n := len(s.Clients)
-	if n == SummaryClients && hash > s.Clients[n-1] {
-		return false
+// AddClient adds the hash of a client; see the function AddClient.
+func (s *Summary) AddClient(hash uint32) (kept bool) {
+	s.Clients, kept = AddClient(s.Clients, hash)
+	return kept
+}
+
+// AddClient adds the hash of a client to those of a summary, and reports whether it is among
+// the SummaryClients smallest; one that is there already is not added again.
+func AddClient(clients []uint32, hash uint32) (_ []uint32, kept bool) {
+	n := len(clients)
+	if n == SummaryClients && hash > clients[n-1] {
+		return clients, false
 	}
 	at, end := 0, n
 	for at < end {
-		if mid := (at + end) / 2; s.Clients[mid] < hash {
+		if mid := (at + end) / 2; clients[mid] < hash {
 			at = mid + 1
 		} else {
 			end = mid
 		}
 	}
-	if at < n && s.Clients[at] == hash {
-		return true
+	switch {
+	case at < n && clients[at] == hash:
+		return clients, true
+	case n == SummaryClients:
+		copy(clients[at+1:], clients[at:n-1])
+		clients[at] = hash
+		return clients, true
 	}
-	if n == SummaryClients {
-		copy(s.Clients[at+1:], s.Clients[at:n-1])
-		s.Clients[at] = hash
-		return true
-	}
-	s.Clients = slices.Insert(s.Clients, at, hash)
-	return true
+	return slices.Insert(clients, at, hash), true
 }

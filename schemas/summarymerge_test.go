@@ -69,10 +69,10 @@ func TestMergeDoesNotDependOnTheSpread(t *testing.T) {
 		}
 		var evidence []LatencyEvidence
 		for _, of := range bySecond {
-			slices.SortFunc(of, LatencyEvidence.chosen)
+			slices.SortFunc(of, LatencyEvidence.Compare)
 			evidence = append(evidence, of[:min(len(of), SummaryEvidence)]...)
 		}
-		slices.SortFunc(evidence, LatencyEvidence.compare)
+		slices.SortFunc(evidence, LatencyEvidence.inOrder)
 		if !slices.Equal(merged.Evidence, evidence) {
 			t.Fatalf("evidence %v, want %v", merged.Evidence, evidence)
 		}
