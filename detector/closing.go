@@ -82,7 +82,7 @@ func (c *closing) closePeriod(then int64) {
 	for id, e := range s.endpoints {
 		before := e.bytes()
 		if e.pool {
-			e.learnVolume(c.partial, s.roomy())
+			e.learnVolume(c.partial, s.has(roomForSeries))
 		}
 		if e.watched > 0 {
 			c.judgeSeries(e, p.start)
@@ -103,7 +103,7 @@ func (c *closing) closePeriod(then int64) {
 // weigh learns how busy an endpoint is, and adds it to the others of its service if it is rare.
 func (c *closing) weigh(e *learnedEndpoint) {
 	before := e.bytes()
-	e.learnVolume(c.partial, c.shard.roomy())
+	e.learnVolume(c.partial, c.shard.has(roomForSeries))
 	c.shard.bytes += e.bytes() - before
 	if e.watched > 0 || e.periods < volumeKnown || e.tally.requests == 0 {
 		return

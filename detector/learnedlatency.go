@@ -18,7 +18,7 @@ func (c *closing) judgeLatency(e *learnedEndpoint, s *schemas.Summary) {
 	}
 	for i := range e.latency {
 		rules, l := e.view.latency[i], e.latency[i]
-		if len(rules) == 0 || l == nil && !c.shard.roomy() {
+		if len(rules) == 0 || l == nil && !c.shard.has(roomForLatency) {
 			continue
 		}
 		if l == nil {

@@ -6,21 +6,30 @@ import (
 	"slices"
 )
 
-// What the endpoints of a shard may take, and what has to go: learnedBound of 4 parts of
-// the bound; the rest is for open buckets. What is too much is dropped by the time of its
-// newest request, so that a scan of ever new paths forgets itself first.
-
+// What the endpoints of a shard may take is three quarters of its bound; the rest is for
+// open buckets. Of that, in %, so much may be taken when something is added: what is
+// dearer and says more may push further, so that the series of busy endpoints do not wait for
+// the end of a scan.
 const (
-	learnedParts = openShare - 1
-	roomMade     = 10   // % of the room that is made at once
-	inUse        = 3600 // s: what had a request since is not forgotten
+	roomForEndpoints = 70
+	roomForLatency   = 85
+	roomForSeries    = 95
 )
 
-func (s *learnedShard) room() int64 { return s.bound / openShare * learnedParts }
+const learnedParts = openShare - 1
 
-// makeRoom forgets the endpoints that have been idle for longest, where there is too much.
+// inUse is for how long an endpoint is not forgotten after a request, s.
+const inUse = 3600
+
+// has says whether at most so many % of the room are taken.
+func (s *learnedShard) has(percent int64) bool {
+	return s.bound == 0 || s.bytes <= s.bound/openShare*learnedParts/100*percent
+}
+
+// makeRoom forgets the endpoints that have been idle for longest, where there are too many:
+// a scan of ever new paths forgets itself first.
 func (s *learnedShard) makeRoom(now int64) {
-	if s.bound == 0 || s.bytes <= s.room() {
+	if s.has(roomForEndpoints) {
 		return
 	}
 	var idle []*learnedEndpoint
@@ -33,21 +42,16 @@ func (s *learnedShard) makeRoom(now int64) {
 		return cmp.Or(cmp.Compare(a.newest, b.newest), a.id().compare(b.id()))
 	})
 	for _, e := range idle {
-		if s.roomy() {
+		if s.has(roomForEndpoints - 10) {
 			break
 		}
 		s.forget(e.id(), e)
 	}
 }
 
-// roomy says whether there is room for more than what is there.
-func (s *learnedShard) roomy() bool {
-	return s.bound == 0 || s.bytes <= s.room()/100*(100-roomMade)
-}
-
 // makeRoomOfSeries has the least busy endpoints share a pool, where there is too much.
 func (s *learnedShard) makeRoomOfSeries() {
-	if s.bound == 0 || s.bytes <= s.room() {
+	if s.has(100) {
 		return
 	}
 	var watched []*learnedEndpoint
@@ -58,7 +62,7 @@ func (s *learnedShard) makeRoomOfSeries() {
 	}
 	slices.SortFunc(watched, func(a, b *learnedEndpoint) int { return cmp.Or(cmp.Compare(a.usual, b.usual), a.id().compare(b.id())) })
 	for _, e := range watched {
-		if s.roomy() {
+		if s.has(roomForSeries) {
 			break
 		}
 		s.bytes -= e.bytes()
@@ -83,7 +87,7 @@ func (e *learnedEndpoint) id() endpointID { return endpointID{e.view.id, e.key} 
 // is nil.
 func (s *learnedShard) endpoint(v *learnedView, id endpointID, pool bool, start int64) *learnedEndpoint {
 	e := s.endpoints[id]
-	if e == nil && (pool || s.bound == 0 || s.bytes < s.room()) {
+	if e == nil && (pool || s.has(roomForEndpoints)) {
 		e = &learnedEndpoint{view: v, key: id.key, pool: pool, first: start, newest: start}
 		s.endpoints[id] = e
 		s.bytes += e.bytes()

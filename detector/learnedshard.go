@@ -84,10 +84,12 @@ func (s *learnedShard) adopt(views map[string]*learnedView) {
 			s.forget(id, e)
 			continue
 		}
+		before := e.bytes()
 		if e.crowd != nil {
 			e.crowd.adopt(e.view)
 		}
 		e.episodes = slices.DeleteFunc(e.episodes, func(p episode) bool { return e.view.judges(p.figure, p.rule, p.version) == nil })
+		s.bytes += e.bytes() - before
 	}
 	for _, bucket := range s.open {
 		for id, m := range bucket {
