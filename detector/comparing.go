@@ -31,7 +31,7 @@ func (e *Engine) compare(r *rule, o *observed, c *peerChange) {
 		x.peers.Move(c.before, -1)
 	}
 	x.peers.Move(c.after, 1)
-	if c.total >= r.Metric.traits().floor {
+	if c.total >= peerSlack*r.Metric.traits().floor {
 		_, name := e.name(subject{}, o)
 		x.peers.Top(schemas.PeerTotal{Client: name, Total: c.total})
 	}

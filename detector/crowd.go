@@ -20,7 +20,7 @@ type crowd struct {
 
 const (
 	crowdTops   = 64  // clients of an hour that can be outliers
-	crowdCases  = 128 // reported clients that are remembered
+	crowdCases  = 128 // clients that are remembered as outliers
 	crowdMemory = 168 // hours that past is about, mostly
 	leastHour   = schemas.PeerSeconds / 2
 )
@@ -42,11 +42,24 @@ func (c *crowd) add(start int64, p *schemas.Peers) {
 	}
 }
 
-// turn learns the hour and begins the next. A client that is an outlier for one hour
-// after the other is learned once: else it would become the measure of others.
+// turn learns the hour and begins the next. Those who are known to have much are no part
+// of the population that others are measured by; a client that has become an outlier is learned
+// once, so that a place where such come and go learns that they do.
 func (c *crowd) turn(hour int64) {
 	for _, t := range c.tops {
-		if slices.ContainsFunc(c.cases, func(p peerCase) bool { return p.client == t.Client && p.hour == c.hour && p.first < c.hour }) {
+		apart := false
+		for i := range c.cases {
+			p := &c.cases[i]
+			if p.client != t.Client {
+				continue
+			}
+			apart = apart || p.first < c.hour || c.learning()
+			if peerAgain*t.Total >= p.peak {
+				p.known = c.hour
+			}
+			p.peak = max(p.peak, t.Total)
+		}
+		if apart {
 			c.now[schemas.PeerBinOf(t.Total)]--
 		}
 	}
@@ -58,27 +71,28 @@ func (c *crowd) turn(hour int64) {
 	}
 	clear(c.tops)
 	c.hour, c.now, c.tops = hour, population{}, c.tops[:0]
-	// What a client was reported for is forgotten after a week in which it was like others.
-	c.cases = slices.DeleteFunc(c.cases, func(p peerCase) bool { return !p.open && hour-p.hour > peerKnown })
+	c.cases = slices.DeleteFunc(c.cases, func(p peerCase) bool { return !p.open && hour-p.known > peerKnown })
 }
 
-// peerCase is a client that a rule has reported: an episode, and after its end what keeps
-// the next from being opened for the same.
+// peerCase is a client that a rule has found to be an outlier: an episode, and after its
+// end (or where the client was there from the beginning) what keeps the next from being
+// opened for the same.
 type peerCase struct {
 	rule, version string
 	client        string
 	open          bool
-	first         int64 // the hour in which it was reported first
-	opened        int64 // the bucket that opened the episode, s
-	hour          int64 // the last one in which it was an outlier
-	peak          float64
+	first         int64       // the hour in which it was found first
+	opened        int64       // the bucket that opened the episode, s
+	hour          int64       // the last one in which it was an outlier
+	known         int64       // the last one in which it had nearly as much as it is known for
+	peak          float64     // what it had in an hour, at most; it follows slow growth
 	finding       peerFinding // that opened the episode
 	reminders     int64
 }
 
 const (
-	peerAgain = 2         // times what it was reported for, before it is reported anew
-	peerKnown = 7 * 86400 // s
+	peerAgain = 2         // times what it is known for, before it is reported anew
+	peerKnown = 7 * 86400 // s, after which it is forgotten
 )
 
 // caseOf gives the case of a client, nil if there is none.
@@ -90,8 +104,14 @@ func (c *crowd) caseOf(r *Rule, client string) *peerCase {
 	return &c.cases[i]
 }
 
+// knows says whether a client has a case of whatever rule.
+func (c *crowd) knows(client string) bool {
+	return slices.ContainsFunc(c.cases, func(p peerCase) bool { return p.client == client })
+}
+
 // report notes that a client was found to be an outlier in a bucket, and gives its case
-// if that opens an episode.
+// if that opens an episode: not for what was there from the beginning, nor again for what
+// the client was reported for.
 func (c *crowd) report(r *Rule, f *peerFinding, start int64) *peerCase {
 	p := c.caseOf(r, f.client)
 	if p == nil {
@@ -101,11 +121,15 @@ func (c *crowd) report(r *Rule, f *peerFinding, start int64) *peerCase {
 		c.cases = append(c.cases, peerCase{rule: r.ID, version: r.Version, client: f.client, first: c.hour})
 		p = &c.cases[len(c.cases)-1]
 	}
-	p.hour = c.hour
-	if p.open || f.total < peerAgain*p.peak {
-		if p.open {
-			p.peak = max(p.peak, f.total)
-		}
+	p.hour, p.known = c.hour, c.hour
+	switch {
+	case c.learning():
+		p.peak = max(p.peak, f.total, f.limit)
+		return nil
+	case p.open:
+		p.peak = max(p.peak, f.total)
+		return nil
+	case f.total < peerAgain*p.peak:
 		return nil
 	}
 	p.open, p.opened, p.peak, p.finding, p.reminders = true, start, f.total, *f, 0
@@ -116,7 +140,7 @@ func (c *crowd) report(r *Rule, f *peerFinding, start int64) *peerCase {
 func (c *crowd) dropCase() bool {
 	oldest := -1
 	for i := range c.cases {
-		if p := &c.cases[i]; !p.open && (oldest < 0 || p.hour < c.cases[oldest].hour) {
+		if p := &c.cases[i]; !p.open && (oldest < 0 || p.known < c.cases[oldest].known) {
 			oldest = i
 		}
 	}

@@ -43,7 +43,7 @@ func (c *crowdTrial) pass(clients []float64, named map[string]float64) []string 
 	}
 	c.hour += schemas.PeerSeconds
 	var opened []string
-	for _, f := range c.outliers(m, peerTestOf(c.rule.Sensitivity), c.hour) {
+	for _, f := range c.outliers(m, peerTestOf(c.rule.Sensitivity)) {
 		if c.report(c.rule, &f, last) != nil {
 			opened = append(opened, f.client)
 		}
@@ -83,15 +83,13 @@ func wantOpened(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-// Who does 20 times what 99 % of the clients do is found, without a threshold, in the
-// first hour too.
+// Who does 20 times what 99 % of the clients do is found, without a threshold, once two
+// hours are known.
 func TestTwentyTimesWhatOthersDoIsFound(t *testing.T) {
 	for _, clients := range []int{100, 800, 5000} {
 		for _, mean := range []float64{3, 20} {
-			c := newCrowdTrial(1)
-			c.pass(c.draw(clients, c.geometric(mean)), nil)
-			for hour := range 30 {
-				c = newCrowdTrial(uint64(hour))
+			for hour := 2; hour < 30; hour++ {
+				c := newCrowdTrial(uint64(hour))
 				for range hour {
 					wantOpened(t, "innocents", c.pass(c.draw(clients, c.geometric(mean)), nil))
 				}
@@ -132,50 +130,50 @@ func TestHeavyTailsAreNoOutliers(t *testing.T) {
 
 // Attackers do not hide each other.
 func TestOutliersDoNotHideEachOther(t *testing.T) {
-	c := newCrowdTrial(1)
 	named := map[string]float64{}
 	for i := range 30 {
 		named[fmt.Sprintf("attacker %02d", i)] = 500 + float64(i)
 	}
-	opened := c.pass(c.draw(800, c.geometric(3)), named)
-	if len(opened) != 30 || opened[0] != "attacker 29" {
+	among := func(clients int) []string {
+		c := newCrowdTrial(1)
+		for range 3 {
+			c.pass(c.draw(clients, c.geometric(3)), nil)
+		}
+		return c.pass(c.draw(clients, c.geometric(3)), named)
+	}
+	if opened := among(800); len(opened) != 30 || opened[0] != "attacker 29" {
 		t.Errorf("%d of 30 are reported: %q", len(opened), opened)
 	}
-	wantOpened(t, "a tenth of all are no outliers any more", newCrowdTrial(2).pass(c.draw(200, c.geometric(3)), named))
+	wantOpened(t, "a tenth of all are no outliers any more", among(200))
 }
 
 func TestTooFewOthersOrTooLittle(t *testing.T) {
-	c := newCrowdTrial(1)
-	wantOpened(t, "19 others", c.pass(c.draw(19, c.geometric(3)), map[string]float64{"x": 5000}))
-	c = newCrowdTrial(1)
-	wantOpened(t, "20 others", c.pass(c.draw(20, func() float64 { return 3 }), map[string]float64{"x": 5000}), "x")
-	c = newCrowdTrial(1)
-	wantOpened(t, "under the floor", c.pass(c.draw(500, func() float64 { return 1 }), map[string]float64{"x": 49}))
-	wantOpened(t, "at the floor", c.pass(c.draw(500, func() float64 { return 1 }), map[string]float64{"x": 50}), "x")
-
-	c = newCrowdTrial(1)
-	for range 30 {
-		c.pass(c.draw(300, c.geometric(3)), nil)
+	after := func(hours, others int) *crowdTrial {
+		c := newCrowdTrial(1)
+		for range hours {
+			c.pass(c.draw(others, func() float64 { return 2 }), nil)
+		}
+		return c
 	}
-	wantOpened(t, "alone, where others were before", c.pass(nil, map[string]float64{"x": 400}), "x")
+	wantOpened(t, "19 others", after(5, 19).pass(after(5, 19).draw(19, func() float64 { return 2 }), map[string]float64{"x": 5000}))
+	wantOpened(t, "20 others", after(5, 20).pass(after(5, 20).draw(20, func() float64 { return 2 }), map[string]float64{"x": 5000}), "x")
+	wantOpened(t, "alone, where others were before", after(5, 20).pass(nil, map[string]float64{"x": 5000}), "x")
+	wantOpened(t, "under the floor", after(5, 50).pass(nil, map[string]float64{"x": 49}))
+	wantOpened(t, "at the floor", after(5, 50).pass(nil, map[string]float64{"x": 50}), "x")
 }
 
-// In the first minutes nobody knows what an hour will bring.
-func TestNobodyIsComparedAtOnce(t *testing.T) {
-	c := newCrowd(7200)
-	var p schemas.Peers
-	for range 100 {
-		p.Move(schemas.PeerBinOf(1), 1)
+// What is there from the beginning is known, and no part of what others are measured by.
+func TestWhoIsThereFromTheBeginningIsKnown(t *testing.T) {
+	c := newCrowdTrial(1)
+	const hours = 24 * 14
+	for hour := range hours {
+		by := 1 + 0.5*math.Sin(float64(hour)/24*2*math.Pi) // of day and night
+		wantOpened(t, "known", c.pass(c.draw(100, c.geometric(3)), map[string]float64{"monitor": 360 * by, "office": 100 * by, "crawler": 800 * by}))
 	}
-	p.Move(schemas.PeerBinOf(90), 1)
-	p.Top(schemas.PeerTotal{Client: "x", Total: 90})
-	c.add(7200, &p)
-	m, normal := MetricRequests.traits(), peerTestOf("normal")
-	if f := c.outliers(m, normal, 7200+firstLook-1); len(f) > 0 {
-		t.Errorf("%+v", f)
-	}
-	if f := c.outliers(m, normal, 7200+firstLook); len(f) != 1 || f[0].peers != 100 || f[0].total != 90 {
-		t.Errorf("%+v", f)
+	wantOpened(t, "another", c.pass(c.draw(100, c.geometric(3)), map[string]float64{"monitor": 360, "attacker": 240, "crawler": 800}), "attacker")
+	wantOpened(t, "more than ever", c.pass(c.draw(100, c.geometric(3)), map[string]float64{"crawler": 4000}), "crawler")
+	if n := len(c.cases); n != 4 {
+		t.Errorf("%d clients are remembered", n)
 	}
 }
 
@@ -209,6 +207,8 @@ func TestAnOutlierIsReportedOnce(t *testing.T) {
 		return c.pass(c.draw(500, c.geometric(4)), map[string]float64{"x": total})
 	}
 	pass(0)
+	pass(0)
+	pass(0)
 	wantOpened(t, "the first hour", pass(600), "x")
 	for range 5 {
 		wantOpened(t, "the hours after", pass(700))
@@ -236,6 +236,7 @@ func TestAnOutlierIsReportedOnce(t *testing.T) {
 // Reported clients are remembered in bounded room.
 func TestCasesAreBounded(t *testing.T) {
 	c := newCrowdTrial(1)
+	c.hours = 1
 	for i := range 4 * crowdCases {
 		if p := c.report(c.rule, &peerFinding{client: fmt.Sprint("x", i), total: 1e6}, c.hour); p == nil {
 			t.Fatalf("there is no room for case %d", i)

@@ -44,43 +44,57 @@ func peerTestOf(sensitivity string) peerTest {
 const (
 	peerShare   = 0.01 // of the clients, that may have more than what is usual
 	leastPeers  = 20
-	firstRisk   = 12   // times the chance more, in the first hour, when a tail is hardly known; there is one first day
-	firstLook   = 600  // s of an endpoint's first hour in which clients are not compared yet
 	outlierPart = 0.10 // of the clients may be outliers, at most
+	peerSlack   = 0.5  // of the limit: who has so much while nothing is known is taken for known
 )
 
-// outliers gives the clients that are outliers at the end of a bucket, those with most first.
+// learning says whether no hour is known yet, so that nobody can be reported.
+func (c *crowd) learning() bool { return c.hours == 0 }
+
+// outliers gives the clients that are outliers in the hour so far, those with most first. While
+// the crowd is learning these are the ones that nearly are.
 //
-// Each is compared with those that have less (generalized ESD, Rosner, Technometrics 1983:
+// Each is compared with those that have less and are not known to have much (generalized ESD, Rosner, Technometrics 1983:
 // several do not hide each other), in this hour and in the hours before. It is an outlier if it
 // has a floor of the metric, a factor times what 99 % of the others have, and so much that
 // the tail of what is known of them does not reach there but by a small chance. The third is
 // for populations with crawlers and gateways in them: of 800 clients with a Pareto tail of
 // 1.2 one has ten times what 99 % have, every other hour.
-func (c *crowd) outliers(m *metricTraits, t peerTest, end int64) []peerFinding {
-	if len(c.tops) == 0 || c.tops[0].Total < m.floor || c.hours == 0 && end-max(c.since, c.hour) < firstLook {
+func (c *crowd) outliers(m *metricTraits, t peerTest) []peerFinding {
+	slack := 1.0
+	if c.learning() {
+		slack, t = peerSlack, peerTestOf("high")
+	}
+	if len(c.tops) == 0 || c.tops[0].Total < slack*m.floor {
 		return nil
 	}
 	others := c.now
-	clients, before := others.clients(), c.past.clients()
-	if clients-1 < leastPeers && before < leastPeers*c.hours || c.hours == 0 && clients-1 < leastPeers {
+	clients, before, usual := others.clients(), c.past.clients(), 0.0
+	if clients-1 < leastPeers && (c.learning() || before < leastPeers*c.hours) {
 		return nil
 	}
-	usual := 0.0
 	if before > 0 {
 		usual = schemas.PeerEdge(c.past.above(before * peerShare))
+	}
+	var known [crowdTops]bool
+	for i, top := range c.tops {
+		if known[i] = c.knows(top.Client); known[i] {
+			others[schemas.PeerBinOf(top.Total)]--
+		}
 	}
 	var found []peerFinding
 	outliers := 0
 	for i, top := range c.tops {
-		if top.Total < m.floor || i > 0 && float64(i+1) > max(clients, before/max(c.hours, 1))*outlierPart {
+		if top.Total < slack*m.floor || i > 0 && float64(i+1) > max(clients, before/max(c.hours, 1))*outlierPart {
 			break
 		}
-		others[schemas.PeerBinOf(top.Total)]--
+		if !known[i] {
+			others[schemas.PeerBinOf(top.Total)]--
+		}
 		f := peerFinding{client: top.Client, total: top.Total, before: usual, hours: c.hours}
-		f.compare(&others, &c.past, m, t)
+		f.compare(&others, &c.past, m, t, slack)
 		found = append(found, f)
-		if f.total >= f.limit {
+		if f.total >= slack*f.limit {
 			outliers = i + 1
 		}
 	}
@@ -93,18 +107,22 @@ func (c *crowd) outliers(m *metricTraits, t peerTest, end int64) []peerFinding {
 	return found
 }
 
-// compare finds the limit beside others.
-func (f *peerFinding) compare(others, past *population, m *metricTraits, t peerTest) {
+// compare finds the limit beside others. Of what is hardly known, a client must have more.
+func (f *peerFinding) compare(others, past *population, m *metricTraits, t peerTest, slack float64) {
 	n := others.clients()
 	f.peers = int64(math.Round(n))
 	f.half, f.most = schemas.PeerEdge(others.above(n/2)), schemas.PeerEdge(others.above(n*peerShare))
-	f.limit = max(m.floor, t.factor*f.usual())
-	if f.total < f.limit {
+	factor := t.factor
+	if f.hours > 0 {
+		factor *= 1 + 1/f.hours
+	}
+	f.limit = max(m.floor, factor*f.usual())
+	if f.total < slack*f.limit {
 		return
 	}
 	all := *past
 	all.add(others, 1)
 	tail := all.tail()
 	f.behind = int64(math.Round(tail.clients))
-	f.limit = max(f.limit, tail.reach(max(n, tail.clients/(f.hours+1)), t.chance*(1+firstRisk/(1+f.hours))))
+	f.limit = max(f.limit, tail.reach(max(n, tail.clients/(f.hours+1)), t.chance))
 }

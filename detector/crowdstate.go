@@ -19,7 +19,7 @@ func (w *learnedWriter) crowd(c *crowd) {
 		w.text(p.version)
 		w.text(p.client)
 		w.flag(p.open)
-		w.int(p.first, p.opened, p.hour, p.reminders)
+		w.int(p.first, p.opened, p.hour, p.known, p.reminders)
 		w.float(p.peak)
 		f := &p.finding
 		w.int(f.peers, f.behind)
@@ -33,7 +33,7 @@ func (r *learnedReader) crowd() *crowd {
 	r.population(&c.past)
 	c.tops = r.tops(crowdTops)
 	for range r.count(60) {
-		p := peerCase{rule: r.text(), version: r.text(), client: r.text(), open: r.flag(), first: r.int(), opened: r.int(), hour: r.int(), reminders: r.int(), peak: r.float()}
+		p := peerCase{rule: r.text(), version: r.text(), client: r.text(), open: r.flag(), first: r.int(), opened: r.int(), hour: r.int(), known: r.int(), reminders: r.int(), peak: r.float()}
 		p.finding = peerFinding{
 			client: p.client, peers: r.int(), behind: r.int(),
 			total: r.float(), limit: r.float(), half: r.float(), most: r.float(), before: r.float(), hours: r.float(),

@@ -21,7 +21,7 @@ func (c *closing) judgePeers(e *learnedEndpoint, p *schemas.Peers) {
 	}
 	e.crowd.add(start, p)
 	for _, r := range e.view.outliers {
-		for _, f := range e.crowd.outliers(r.Metric.traits(), peerTestOf(r.Sensitivity), c.end) {
+		for _, f := range e.crowd.outliers(r.Metric.traits(), peerTestOf(r.Sensitivity)) {
 			if p := e.crowd.report(r, &f, start); p != nil {
 				c.tellPeer(e, r, p, schemas.PhaseOpen, start, p.openSentence(e))
 			}

@@ -78,7 +78,7 @@ func observePeers(_ *Engine, o *occurrence, r *rule) finding {
 
 func halfPeers(_ *Engine, rec record, r *rule) bool {
 	m := r.Metric.traits()
-	return 2*float64(peerCell(rec[rec.cell(r.bit)]).total()) > m.floor*m.parts
+	return float64(peerCell(rec[rec.cell(r.bit)]).total()) > peerSlack*m.floor*m.parts
 }
 
 // pathSketch estimates how many different paths were added to it: 64 registers of 4
