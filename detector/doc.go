@@ -5,7 +5,8 @@
 //	                        │
 //	schemas.Event ──► Engine.Observe (one Engine a partition, one goroutine at a time)
 //	                        │
-//	                        └──► verdicts and ban changes, taken with Engine.Take
+//	                        ├──► verdicts and ban changes, taken with Engine.Take
+//	                        └──► summaries of endpoints, taken with Engine.TakeSummaries
 //
 // # Files
 //
@@ -17,7 +18,8 @@
 //   - pattern.go, statuspattern.go, jsonpath.go (json*.go), casefold.go: patterns
 //   - when.go (when*.go), field.go, eventfield.go: conditions and fields of an event
 //   - endpointpattern.go, template.go, fold.go: which endpoint an event is of
-//   - program.go: bundles (rules that share a record), their lanes and cells
+//   - program.go: bundles (rules that share a record), their lanes and cells; view.go:
+//     what learned rules look at
 //
 // An event's way, in the order in which it meets them:
 //
@@ -33,6 +35,13 @@
 //     (with valueset.go, valuetable.go, valuelist.go): one type, or family of types, each
 //   - decide.go, verdict.go, ban.go, budget.go: what follows from the rules that fire;
 //     manual.go is what people have decided
+//
+// What learned rules look at, beside the counts:
+//
+//   - summaries.go: stage one, from an event to the summaries of the buckets that are
+//     closed; openbucket.go finds an endpoint's, within bounds
+//   - measure.go, opensummary.go: what an event says, and a summary while it is added to;
+//     summarypool.go keeps their memory
 //
 // What is normal for a number, learned, apart from engines and rules:
 //
@@ -56,6 +65,7 @@
 //   - snapshot.go, savedban.go: Copy, which stops the partition, and Append, which does not
 //   - restore.go: Restore, and the checks without which nothing that was read is used
 //   - layout.go, adopt.go: the counts of one program as those of another
+//   - summarycopy.go, summaryrestore.go: open summaries, which are one more piece
 //
 // # The state of a subject
 //
@@ -77,4 +87,16 @@
 // and from then on decides what an engine does that was never interrupted, down to what
 // it evicts. Where something depends on how much room a block or a set has left, the
 // snapshot has that room too.
+//
+// # Summaries
+//
+// Learned rules judge endpoints over all clients, and clients are spread over partitions.
+// So an engine only summarizes: of each view, each endpoint and ten seconds of event time
+// it gives counts, a histogram of latencies, evidence and hashes of clients, once the
+// watermark has passed. All of these can be merged, and depend on the events alone:
+// hashes have fixed seeds, bans and everything else in the shards are not looked at. A bucket
+// that is closed is never opened again. Its content is a function of the log, the rules and
+// the bounds, also after a restore: open summaries are copied as one more piece, which ignores
+// the events that it contains. Only a view that other rules bring begins in the middle of
+// the buckets that are open then.
 package detector

@@ -69,9 +69,12 @@ func (x *openSummary) fill(s *schemas.Summary) {
 type tallied struct {
 	requests, bytes, micros int64
 	classes                 [5]uint32
-	largest                 uint32                                                    // of hashes
-	clients                 uint16                                                    // how many hashes there are
-	evidenced               [schemas.SummarySeconds]uint8                             // up to here it is one line
+	largest                 uint32 // of hashes
+	clients                 uint8  // how many hashes there are
+	pending                 uint8  // how many of fresh
+	evidenced               [schemas.SummarySeconds]uint8
+	_                       [4]byte                                                   // up to here it is one line,
+	fresh                   [16]uint32                                                // hashes of clients that are not among the others yet: so those are seldom touched
 	evidence                [schemas.SummarySeconds][schemas.SummaryEvidence]evidence // by second
 	latency                 [schemas.LatencyBins]uint32
 	hashes                  [schemas.SummaryClients]uint32 // of clients, rising
@@ -92,13 +95,27 @@ func (t *tallied) add(m *measure) {
 	}
 	t.bytes += m.bytes
 	if n := t.clients; n < schemas.SummaryClients || m.client < t.largest {
-		hashes, _ := schemas.AddClient(t.hashes[:n], m.client)
-		t.clients, t.largest = uint16(len(hashes)), hashes[len(hashes)-1]
+		t.fresh[t.pending] = m.client
+		if t.pending++; int(t.pending) == len(t.fresh) {
+			t.settle()
+		}
 	}
 	if m.timed {
 		t.micros += m.micros()
 		t.latency[schemas.LatencyBinOf(m.ms)]++
 		t.show(evidence{ms: m.ms, after: m.after, hash: m.hash})
+	}
+}
+
+// settle puts the fresh hashes of clients among the others.
+func (t *tallied) settle() {
+	hashes := t.hashes[:t.clients]
+	for _, c := range t.fresh[:t.pending] {
+		hashes, _ = schemas.AddClient(hashes, c)
+	}
+	t.pending, t.clients = 0, uint8(len(hashes))
+	if len(hashes) > 0 {
+		t.largest = hashes[len(hashes)-1]
 	}
 }
 
@@ -119,7 +136,9 @@ func (a *aspect) prefetchTally(ev *schemas.Event) {
 	if after := ev.Time - a.from; after >= 0 && after < bucketMicros {
 		prefetchAt(&t.evidence[after/second])
 	}
-	prefetchAt(&t.hashes[schemas.SummaryClients/2])
+	prefetchAt(&t.fresh)
+	prefetchAt(&t.latency[24]) // 4 to 60 ms
+	prefetchAt(&t.latency[40])
 }
 
 func prefetchAt[T any](p *T) { prefetch((*uint64)(unsafe.Pointer(p))) }
@@ -168,5 +187,6 @@ func (t *tallied) fill(s *schemas.Summary) {
 			s.AddEvidence(schemas.LatencyEvidence{Time: s.Start*second + int64(v.after), Latency: v.ms, Hash: v.hash})
 		}
 	}
+	t.settle()
 	s.Clients = append(s.Clients, t.hashes[:t.clients]...)
 }

@@ -24,6 +24,8 @@ rules:
   - {id: unlike, type: outlier, metric: distinct_paths}
   - {id: costly, type: outlier, metric: requests}
   - {id: slow, type: usage, threshold: 3, window: 60s, action: throttle, throttle_for: 9s}
+  - {id: late, type: latency}
+  - {id: lost, type: status_mix, when: 'status == 404', group_by: [host, endpoint]}
 `
 
 func fuzzEngine(t testing.TB, events int) *Engine {
@@ -36,16 +38,20 @@ func fuzzEngine(t testing.TB, events int) *Engine {
 
 func fuzzEvent(i int) *schemas.Event {
 	return &schemas.Event{
+		LatencyMS: fmt.Append(nil, i%50), Host: []byte{'h', byte('0' + i%2)},
 		Time: origin + int64(i)*1e5, HasTime: true, ClientIP: netip.AddrFrom4([4]byte{10, 0, 0, byte(i % 7)}),
 		Status: uint16(200 + 204*(i%3/2)), Method: []byte("GET"), Path: fmt.Appendf(nil, "/p%c/%d", 'a'+i%5, i%97),
 	}
 }
 
+// pieces is how many pieces an engine is copied in.
+func (e *Engine) pieces() int { return e.SummaryShard() + 1 }
+
 // FuzzRestore restores whatever bytes, and what it takes it must be able to work with.
 func FuzzRestore(f *testing.F) {
 	e := fuzzEngine(f, 300)
 	var c ShardCopy
-	for shard := range e.Shards() {
+	for shard := range e.pieces() {
 		e.Copy(shard, 300, true, &c)
 		f.Add(c.Append(nil), []byte(nil))
 	}
@@ -77,39 +83,44 @@ func FuzzRestore(f *testing.F) {
 			observe(e, fuzzEvent(330+i), 330+i)
 		}
 		e.Shown()
-		for shard := range e.Shards() {
+		e.TakeSummaries()
+		for shard := range e.pieces() {
 			e.Copy(shard, 1<<40, false, &c)
 			c.Append(nil)
 		}
 	})
 }
 
-// TestDamagedCopies flips bits of a copy: an error or not, the engine goes on.
+// TestDamagedCopies flips bits of copies, of a shard and of open summaries: an error or
+// not, the engine goes on.
 func TestDamagedCopies(t *testing.T) {
 	e := fuzzEngine(t, 300)
-	var c ShardCopy
-	e.Copy(0, 300, true, &c)
-	whole, program := c.Append(nil), mustLoad(t, fuzzRules)
-	rnd := rand.New(rand.NewPCG(1, 2))
-	refused := 0
-	for range 1000 {
-		b := slices.Clone(whole)
-		for range 1 + rnd.IntN(3) {
-			b[rnd.IntN(len(b))] ^= 1 << rnd.IntN(8)
-		}
-		e := NewEngine(program, Options{Topic: "t", Shards: 2, MaxEndpoints: 50})
-		if err := e.Restore(b, nil); err != nil {
-			refused++
-			if n := e.Stats().Subjects; n != 0 {
-				t.Fatalf("%v, and %d subjects are left", err, n)
+	for _, shard := range []int{0, e.SummaryShard()} {
+		var c ShardCopy
+		e.Copy(shard, 300, true, &c)
+		whole, program := c.Append(nil), mustLoad(t, fuzzRules)
+		rnd := rand.New(rand.NewPCG(1, 2))
+		refused := 0
+		for range 1000 {
+			b := slices.Clone(whole)
+			for range 1 + rnd.IntN(3) {
+				b[rnd.IntN(len(b))] ^= 1 << rnd.IntN(8)
+			}
+			e := NewEngine(program, Options{Topic: "t", Shards: 2, MaxEndpoints: 50})
+			if err := e.Restore(b, nil); err != nil {
+				refused++
+				if n := e.Stats().Subjects + len(e.summaries.open); n != 0 {
+					t.Fatalf("%v, and %d subjects or buckets are left", err, n)
+				}
+			}
+			e.Begin(0)
+			for i := range 400 {
+				observe(e, fuzzEvent(330+i), 330+i)
+				e.TakeSummaries()
 			}
 		}
-		e.Begin(0)
-		for i := range 200 {
-			observe(e, fuzzEvent(330+i), 330+i)
+		if refused == 0 || refused == 1000 {
+			t.Errorf("%d of 1000 damaged copies of shard %d were refused", refused, shard)
 		}
-	}
-	if refused == 0 || refused == 1000 {
-		t.Errorf("%d of 1000 damaged copies were refused", refused)
 	}
 }

@@ -553,3 +553,25 @@ func TestPublishedSummaryIsJSON(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 }
+
+// TestSummariesAreTheSameInEveryRelease: processes of several releases summarize one log, and
+// what was learned is found by the view.
+func TestSummariesAreTheSameInEveryRelease(t *testing.T) {
+	p := mustLoad(t, `version: 1
+lateness: 0s
+rules: [{id: a, type: rate, endpoint: ["GET /x/{id}", "* /y/**"], when: 'status == 200', exempt: [192.0.2.0/24], group_by: [service, endpoint]}]`)
+	e := NewEngine(p, Options{Topic: "logs"})
+	var l gathered
+	ev := timed(1.5, 7, "/y/z", 12.5)
+	ev.Service = []byte("shop")
+	l.observe(e, ev, timed(10, 1, "/end", 1))
+	text, err := json.Marshal(l.summaries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `[{"version":1,"view":"952dd83b2af3","endpoint":"GET shop/y/z","topic":"logs","partition":0,"start":1767225600,"requests":1,` +
+		`"classes":[0,1,0,0,0],"bytes":100,"latency_us":12500,"latency":[[30,1]],"evidence":[[1767225601500000,12.5,268283506]],"clients":[2250929934]}]`
+	if string(text) != want {
+		t.Errorf("it is %s\nand was %s", text, want)
+	}
+}

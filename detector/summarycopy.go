@@ -174,7 +174,8 @@ func (t *tallied) append(dst []byte) []byte {
 			dst = v.append(dst)
 		}
 	}
-	dst = append(dst, byte(t.clients))
+	t.settle()
+	dst = append(dst, t.clients)
 	for _, c := range t.hashes[:t.clients] {
 		dst = binary.LittleEndian.AppendUint32(dst, c)
 	}

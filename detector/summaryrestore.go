@@ -147,7 +147,7 @@ func (r *summaryReader) small(most byte) byte {
 
 // summary reads one summary.
 func (r *summaryReader) summary() error {
-	front := r.number(int64(len(r.s.views))<<summaryFlags - 1)
+	front := r.number(math.MaxInt32)
 	start := r.s.closed + r.number(math.MaxInt64/(2*bucketMicros))*schemas.SummarySeconds
 	key := r.cut(r.number(longestKey + 2))
 	if r.err != nil {
@@ -158,6 +158,9 @@ func (r *summaryReader) summary() error {
 		return fmt.Errorf("a summary is of %d, where no bucket is open", start)
 	}
 	b, view := r.s.open[at], int(front>>summaryFlags)
+	if view >= len(b.views) {
+		return fmt.Errorf("a summary is of view %d, of which there are %d", view, len(b.views))
+	}
 	if b.views[view].endpoints[string(key)] != nil {
 		return fmt.Errorf("%q is there twice", key)
 	}
@@ -217,7 +220,7 @@ func (r *summaryReader) tally(t *tallied) {
 			t.evidence[at][i] = v
 		}
 	}
-	t.clients = uint16(r.small(schemas.SummaryClients))
+	t.clients = r.small(schemas.SummaryClients)
 	for i := range t.hashes[:t.clients] {
 		t.hashes[i] = binary.LittleEndian.Uint32(r.cut(4))
 		t.largest = t.hashes[i]
