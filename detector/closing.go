@@ -35,8 +35,8 @@ func (c *closing) closeBucket(start int64) {
 	}
 	if s.traffic[start] > 0 {
 		s.period.covered++
+		s.period.lagging += s.lagging(c.end)
 	}
-	s.period.lagging = s.period.lagging || s.lags(c.end)
 	delete(s.traffic, start)
 
 	bucket := s.open[start]
@@ -73,7 +73,7 @@ func (c *closing) closePeriod(then int64) {
 		return
 	}
 	c.end = p.start + learnedPeriod
-	c.partial = p.lagging || s.thin(p.covered)
+	c.partial = s.thin(p.covered) || 100*p.lagging > mayLag*int64(s.partitions)*p.covered
 	for _, id := range inOrder(s, s.endpoints) {
 		if e := s.endpoints[id]; !e.pool {
 			c.weigh(e)

@@ -35,6 +35,7 @@ type latencyState struct {
 	Opened   int64   // the episode, µs
 	Began    int64   // the slow stretch, µs
 	LastOver int64   // the request that was last over a limit, µs
+	Quiet    int64   // the first request from which on an open episode is as good as over, µs; 0: it is not
 	Newest   int64   // the request that was last looked at, µs
 	Short    latencyStretches
 
@@ -58,18 +59,19 @@ const (
 
 	farThreshold     = 8.0 // of the sum, at normal sensitivity
 	farMost          = 9.2
-	farSeconds       = 12.0 // since the sum left 0
+	farSeconds       = 15.0 // since the sum left 0
 	typicalThreshold = 10.0
 	typicalMost      = 11.5
 	typicalSeconds   = 20.0
 	lowFactor        = 1.5 // of all of these
 	highFactor       = 0.75
 
-	learnedBelow   = 4.0           // of the sum of requests that are far: else they may be a fault
-	latencyLasting = 30 * 60 * 1e6 // µs: an episode that lasts longer is the new usual
-	latencyLapse   = 30 * 60 * 1e6 // µs: requests that are farther apart say nothing together
-	latencyRecent  = 16            // requests that a finding can tell of
-	microseconds   = 1_000_000     // in a second
+	learnedBelow   = 4.0                    // of the sum of requests that are far: else they may be a fault
+	latencyQuiet   = 30 * microseconds      // that an episode must be as good as over, before it is
+	latencyLasting = 30 * 60 * microseconds // µs: an episode that lasts longer is the new usual
+	latencyLapse   = 30 * 60 * microseconds // µs: requests that are farther apart say nothing together
+	latencyRecent  = 16                     // requests that a finding can tell of
+	microseconds   = 1_000_000              // in a second
 )
 
 // Observe judges the requests of a bucket by what was learned from earlier ones, and then
@@ -143,16 +145,28 @@ func (l *Latency) judge(e *schemas.LatencyEvidence, factor float64) LatencyFindi
 			st.Began = st.Far.Since
 		}
 	}
-	if st.Far.Sum <= farThreshold/2*factor && st.Typical.Sum <= typicalThreshold/2*factor {
-		return l.end(e.Time)
-	}
+	low := st.Far.Sum <= farThreshold/2*factor && st.Typical.Sum <= typicalThreshold/2*factor
 	if st.Phase == latencySlow {
+		if low {
+			st.endStretch()
+			return LatencyFinding{}
+		}
 		least := st.Short.least(e.Time)
 		if farHigh && st.Far.lasted(e.Time) >= max(farSeconds*factor, least) ||
 			typicalHigh && st.Typical.lasted(e.Time) >= max(typicalSeconds*factor, least) {
 			return l.open(e.Time)
 		}
 		return LatencyFinding{}
+	}
+	switch {
+	case !low:
+		st.Quiet = 0
+	case st.Quiet == 0:
+		st.Quiet = e.Time
+	case e.Time-st.Quiet >= latencyQuiet:
+		f := l.describe(LatencyClosed, e.Time)
+		st.endStretch()
+		return f
 	}
 	if e.Time-st.Opened > latencyLasting {
 		return l.relearn(e.Time)
@@ -169,16 +183,10 @@ func (l *Latency) open(at int64) LatencyFinding {
 	return f
 }
 
-// end ends a slow stretch, and with it the episode if it became one.
-func (l *Latency) end(at int64) LatencyFinding {
-	st := &l.state
-	var f LatencyFinding
-	if st.Phase == latencyOpen {
-		f = l.describe(LatencyClosed, at)
-	}
+// endStretch ends a slow stretch, whether it has become an episode or not.
+func (st *latencyState) endStretch() {
 	st.Short.note(st.LastOver, float64(st.LastOver-st.Began)/microseconds)
 	st.settle()
-	return f
 }
 
 // relearn takes what was seen in the episode for usual, and ends it.
@@ -193,7 +201,7 @@ func (l *Latency) relearn(at int64) LatencyFinding {
 
 // settle makes the endpoint calm: another episode has to rise from nothing.
 func (st *latencyState) settle() {
-	st.Phase, st.Far, st.Typical = latencyCalm, latencyRise{}, latencyRise{}
+	st.Phase, st.Quiet, st.Far, st.Typical = latencyCalm, 0, latencyRise{}, latencyRise{}
 }
 
 func (s Sensitivity) factor() float64 {

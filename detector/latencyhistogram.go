@@ -16,7 +16,8 @@ type latencyHistogram struct {
 // What a histogram remembers, and how its limits are drawn.
 const (
 	latencyRemembered = 1000.0 // requests
-	latencyTaught     = 30.0   // requests that a bucket can teach; of more, each counts for less
+	latencyTaught     = 5.0    // requests that a bucket can teach; where there are more, each counts for less
+	latencyFew        = 100.0  // requests: below it, a bucket teaches all that are missing
 	latencyKept       = 0.05   // of the memory is left when another is taken for usual
 
 	farMargin     = 1.2 // times what 97 % stay under
@@ -38,11 +39,12 @@ func (h *latencyHistogram) learn(bins []schemas.LatencyBin) {
 	if requests == 0 {
 		return
 	}
-	weight := min(1, latencyTaught/requests)
+	taught := min(requests, max(latencyTaught, latencyFew-h.Total))
+	weight := taught / requests
 	for _, b := range bins {
 		h.Counts[b.Bin] += float32(weight * float64(b.Count))
 	}
-	h.Total += min(requests, latencyTaught)
+	h.Total += taught
 	if h.Total >= latencyRemembered {
 		h.scale(0.5)
 	}

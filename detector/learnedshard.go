@@ -32,7 +32,7 @@ type learnedShard struct {
 type period struct {
 	start   int64 // noPeriod: none is
 	covered int64 // buckets of 10 s in which there were any
-	lagging bool  // a partition was behind when one of its buckets was closed
+	lagging int64 // partitions that were behind when these were closed, added up
 }
 
 const (
@@ -46,6 +46,9 @@ const (
 	// is taken to have nothing to say. Before that, rates are not judged without it: what
 	// it has not told yet would be taken for silence.
 	idlePartition = 3600
+
+	// mayLag is how much of a period, in %, partitions may not have told when it is judged.
+	mayLag = 5
 
 	// goneAfter is how long an endpoint is remembered without requests, s.
 	goneAfter = 7 * 86400
@@ -177,12 +180,15 @@ func (s *learnedShard) newest() int64 {
 	return slices.Max(s.marks[:s.partitions])
 }
 
-// lags says whether a partition that was not idle has yet to close the buckets that end
-// at until.
-func (s *learnedShard) lags(until int64) bool {
-	return slices.ContainsFunc(s.marks[:s.partitions], func(closed int64) bool {
-		return closed > 0 && closed < until && until-closed <= idlePartition
-	})
+// lagging is how many partitions that are not idle have yet to close the buckets that end at
+// until.
+func (s *learnedShard) lagging(until int64) (n int64) {
+	for _, closed := range s.marks[:s.partitions] {
+		if closed > 0 && closed < until && until-closed <= idlePartition {
+			n++
+		}
+	}
+	return n
 }
 
 // starts gives the buckets of which there is something, up to until, in their order.

@@ -143,8 +143,7 @@ func (w *learnedWriter) shard(s *learnedShard) {
 	for start, n := range s.traffic {
 		w.int(start, n)
 	}
-	w.int(s.period.start, s.period.covered, s.periods)
-	w.flag(s.period.lagging)
+	w.int(s.period.start, s.period.covered, s.period.lagging, s.periods)
 	w.float(s.coverage)
 	w.int(int64(len(s.endpoints)))
 	for _, e := range s.endpoints {
@@ -173,8 +172,7 @@ func (r *learnedReader) shard(s *learnedShard, views map[string]*learnedView) {
 		start := r.int()
 		s.traffic[start] = r.int()
 	}
-	s.period.start, s.period.covered, s.periods = r.int(), r.int(), r.int()
-	s.period.lagging = r.flag()
+	s.period.start, s.period.covered, s.period.lagging, s.periods = r.int(), r.int(), r.int(), r.int()
 	s.coverage = r.float()
 	for range r.count(leastEndpoint) {
 		if e := r.endpoint(views); e.view != nil && !r.wrong {
