@@ -93,6 +93,8 @@ is refused as a whole, every problem with its line. ` + "`schemas/rules.schema.j
 
 Durations are Go's (` + "`90s`, `1m30s`, `24h`" + `) with days (` + "`7d`" + `), or a bare number of seconds.
 
+What the shipped rules find, what they do not, and where to add your own: [MISUSE.md](../MISUSE.md).
+
 `
 
 const patternReference = `## Patterns

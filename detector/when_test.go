@@ -58,6 +58,9 @@ var whenCases = []struct {
 	{`lower(method) == "get"`, true},
 	{`len(path) == 13`, true},
 	{`len(user_agent) > 100`, false},
+	{`len(user_id) >= 0`, false},
+	{`4 <= len(country) or 2 == len(country)`, true},
+	{`len(query) > 2048 or len(query) == 0`, true},
 	{`client_ip == "192.0.2.7"`, true},
 	{`not blocked`, true},
 	{`blocked`, false},
@@ -234,6 +237,7 @@ func TestPlainConditionsDoNotAllocate(t *testing.T) {
 	for _, text := range []string{
 		`status == 404`, `method == "POST" or user_agent contains "curl"`, `path in ["/a", "/b"] or path matches "^/x"`,
 		`latency_ms > 100 and not blocked`, `response_fields.user.level < 3`, `country in ["FR"]`, `client_ip startsWith "10."`, `user_id != "x"`,
+		`user_id != nil or nil != api_key_id`, `len(query) > 2048`,
 	} {
 		cond, err := NewCondition(text)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"regexp"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/expr-lang/expr/ast"
 
@@ -17,8 +18,8 @@ import (
 // the machine would say.
 type plainTest func(ev *schemas.Event, s *Scratch) bool
 
-// plainTestOf compiles what most conditions are made of: comparisons of a field
-// with constants, joined by and, or and not. Nil: there is more in it.
+// plainTestOf compiles what most conditions are made of: comparisons of a field or
+// its length with constants, joined by and, or and not. Nil: there is more in it.
 func plainTestOf(node ast.Node) plainTest {
 	switch n := node.(type) {
 	case *ast.BoolNode:
@@ -56,16 +57,19 @@ func plainBinary(n *ast.BinaryNode) plainTest {
 	case "in":
 		return plainIn(n)
 	}
-	op, field, constant := n.Operator, n.Left, n.Right
-	f, ok := plainFieldOf(field)
-	if !ok { // 404 == status
+	op, constant := n.Operator, n.Right
+	value := plainOperandOf(n.Left)
+	if value == nil { // 404 == status
 		if op = mirrored(op); op == "" {
 			return nil
 		}
-		if f, ok = plainFieldOf(n.Right); !ok {
+		if value = plainOperandOf(n.Right); value == nil {
 			return nil
 		}
 		constant = n.Left
+	}
+	if op == "!=" && isNil(constant) {
+		return func(ev *schemas.Event, s *Scratch) bool { return value(ev, s).kind != plainMissing }
 	}
 	c, ok := plainConstant(constant)
 	if !ok {
@@ -73,11 +77,34 @@ func plainBinary(n *ast.BinaryNode) plainTest {
 	}
 	if holds := plainComparison(op, c); holds != nil {
 		return func(ev *schemas.Event, s *Scratch) bool {
-			v := f.value(ev, s)
+			v := value(ev, s)
 			return v.kind != plainMissing && holds(v)
 		}
 	}
 	return nil
+}
+
+// plainOperandOf compiles a field, or the length of one that is text: nil for
+// anything else.
+func plainOperandOf(node ast.Node) func(ev *schemas.Event, s *Scratch) plainValue {
+	if f, ok := plainFieldOf(node); ok {
+		return f.value
+	}
+	n, ok := node.(*ast.BuiltinNode)
+	if !ok || n.Name != "len" || len(n.Arguments) != 1 {
+		return nil
+	}
+	f, ok := plainFieldOf(n.Arguments[0])
+	if !ok || f.id == fieldUnknown || f.id == fieldResponseFields { // may be lists
+		return nil
+	}
+	return func(ev *schemas.Event, s *Scratch) plainValue {
+		v := f.value(ev, s)
+		if v.kind != plainText {
+			return plainValue{}
+		}
+		return plainValue{kind: plainWhole, i: utf8.RuneCount(v.text)}
+	}
 }
 
 // mirrored gives the operator that says of b, a what op says of a, b; "" if none.

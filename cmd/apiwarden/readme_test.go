@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/apiwarden/apiwarden/deploy/dev"
+	"github.com/apiwarden/apiwarden/detector"
 	"github.com/apiwarden/apiwarden/schemas"
 )
 
@@ -67,6 +68,19 @@ func TestReadmeFirstRule(t *testing.T) {
 		}
 		if v.RuleID != "password-guessing" || v.Subject != "192.0.2.7" || v.Count != 4 || v.Trigger.Offset != 4 {
 			t.Errorf("the verdict is %+v, want that of the fifth line about 192.0.2.7", v)
+		}
+	}
+}
+
+// The rules that docs/MISUSE.md shows are accepted.
+func TestMisuseExamples(t *testing.T) {
+	for _, e := range examples(t, filepath.Join("docs", "MISUSE.md"), "rules") {
+		file := filepath.Join(t.TempDir(), "rules.yaml")
+		if err := os.WriteFile(file, []byte(e.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := detector.Load(file); err != nil {
+			t.Error(err)
 		}
 	}
 }

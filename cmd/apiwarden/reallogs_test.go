@@ -11,10 +11,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/apiwarden/apiwarden/deploy/dev"
 )
@@ -51,12 +54,7 @@ func TestReplayRealLogs(t *testing.T) {
 			lines := readAllLines(t, file)
 			usable := c.usable(lines)
 			dlq := filepath.Join(t.TempDir(), "dlq")
-			cmd := exec.Command(builtBinary(t), "replay", "--rules", rules, "--input-preset", c.preset, "--dlq", dlq, file)
-			var stdout, stderr bytes.Buffer
-			cmd.Stdout, cmd.Stderr = &stdout, &stderr
-			if err := cmd.Run(); err != nil {
-				t.Fatalf("%v\n%s", err, &stderr)
-			}
+			stdout, stderr := replayOf(t, "--rules", rules, "--input-preset", c.preset, "--dlq", dlq, file)
 			read, accepted, dead := replayCounts(t, stderr.String())
 			if read != len(lines) || accepted+dead != len(lines) {
 				t.Errorf("%d lines, %d accepted, %d dead-lettered; the file has %d lines", read, accepted, dead, len(lines))
@@ -68,6 +66,63 @@ func TestReplayRealLogs(t *testing.T) {
 				t.Errorf("%d lines in the file of --dlq, %d dead-lettered", n, dead)
 			}
 			t.Logf("%d accepted, %d dead-lettered, %d verdicts", accepted, dead, bytes.Count(stdout.Bytes(), []byte{'\n'}))
+		})
+	}
+}
+
+// TestShippedRulesOnRealLogs holds the shipped rules against the review of their bans
+// in docs/REVIEW-REAL-LOGS.md: nobody else may be banned, nobody in it be missed, and
+// no ban meet a client that says it is a crawler.
+func TestShippedRulesOnRealLogs(t *testing.T) {
+	data := filepath.Join(dev.Shared(t), "data")
+	page, err := os.ReadFile("../../docs/REVIEW-REAL-LOGS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reviewed := map[string][]string{}
+	for _, m := range regexp.MustCompile(`(?m)^\| (secrepo 20\d\d|elastic|cloudtrail) \| ([a-z0-9-]+) \| ([0-9a-f.:]+) \|.*\| \S.* \|$`).FindAllStringSubmatch(string(page), -1) {
+		reviewed[m[1]] = append(reviewed[m[1]], m[2]+" "+m[3])
+	}
+	for _, c := range []struct{ log, file, preset string }{
+		{"secrepo 2021", "secrepo_2days/raw/slrbl_2021-10-22.log", "combined"},
+		{"secrepo 2021", "secrepo_2days/events.jsonl.gz", ""}, // the other day is a year ahead, and dead-lettered
+		{"secrepo 2022", "secrepo_2days/raw/slrbl_2022-12-22.log", "combined"},
+		{"elastic", "elastic_apache/raw/access.log.gz", "combined"},
+		{"elastic", "elastic_apache/events.jsonl.gz", ""},
+		{"cloudtrail", "cloudtrail_stratus/events.jsonl.gz", ""},
+	} {
+		t.Run(c.file, func(t *testing.T) {
+			file := filepath.Join(data, c.file)
+			lines := readAllLines(t, file)
+			stdout, _ := replayOf(t, "--rules", "../../deploy/rules", "--input-preset", c.preset, file)
+			crawler := regexp.MustCompile(`(?i)googlebot|bingbot|msnbot|slurp|yandex|baidu|sogou|petalbot|ahrefs|semrush|mj12bot|blexbot|ezooms|archive\.org|feed|rss|pingdom|uptime`)
+			var banned []string
+			for dec := json.NewDecoder(stdout); dec.More(); {
+				var v struct {
+					Rule    string `json:"rule_id"`
+					Subject string
+					Taken   string `json:"action_taken"`
+					Trigger struct{ Offset int }
+				}
+				if err := dec.Decode(&v); err != nil {
+					t.Fatal(err)
+				}
+				if v.Taken != "ban" {
+					continue
+				}
+				if line := lines[v.Trigger.Offset]; crawler.Match(line) {
+					t.Errorf("%s bans a crawler, feed reader or monitor: %s", v.Rule, line)
+				}
+				if ban := v.Rule + " " + v.Subject; !slices.Contains(banned, ban) {
+					banned = append(banned, ban)
+				}
+			}
+			want := reviewed[c.log]
+			slices.Sort(banned)
+			slices.Sort(want)
+			if diff := cmp.Diff(want, banned); diff != "" {
+				t.Errorf("bans (+) are not those that docs/REVIEW-REAL-LOGS.md reviews (-):\n%s", diff)
+			}
 		})
 	}
 }
@@ -130,6 +185,18 @@ func readAllLines(t *testing.T, name string) [][]byte {
 		lines = lines[:n-1]
 	}
 	return lines
+}
+
+// replayOf runs replay with arguments and gives what it printed.
+func replayOf(t *testing.T, args ...string) (stdout, stderr *bytes.Buffer) {
+	t.Helper()
+	cmd := exec.Command(builtBinary(t), append([]string{"replay"}, args...)...)
+	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, stderr)
+	}
+	return stdout, stderr
 }
 
 // replayCounts reads the summary of a replay.

@@ -96,6 +96,9 @@ func replay(cmd *cobra.Command, o replayOptions, file string) error {
 		bans:    o.bans,
 		out:     out,
 	}
+	if len(program.Views()) > 0 {
+		r.learned = detector.NewBaselines(program, detector.BaselinesOptions{})
+	}
 	if o.dlq != "" {
 		f, err := os.Create(o.dlq)
 		if err != nil {
@@ -114,9 +117,10 @@ func replay(cmd *cobra.Command, o replayOptions, file string) error {
 	return nil
 }
 
-// replayer drives one engine over one file.
+// replayer drives one engine over one file, and behind it what learned rules need.
 type replayer struct {
 	engine   *detector.Engine
+	learned  *detector.Baselines // nil: no rule is learned
 	decoder  *schemas.Decoder
 	lines    *lineReader
 	limit    int
@@ -193,12 +197,34 @@ func (r *replayer) judge(i int, offset int64) error {
 			return err
 		}
 	}
-	return r.print()
+	verdicts, changes := r.engine.Take()
+	if err := r.print(verdicts, changes); err != nil {
+		return err
+	}
+	if r.learned == nil {
+		return nil
+	}
+	return r.learn(offset)
 }
 
-// print writes what the engine has decided since the last call.
-func (r *replayer) print() error {
-	verdicts, changes := r.engine.Take()
+// learn takes the summaries of the buckets that the line at offset has closed, if it has,
+// through the second stage.
+func (r *replayer) learn(offset int64) error {
+	summaries, mark := r.engine.TakeSummaries()
+	if mark == nil {
+		return nil
+	}
+	for i := range summaries {
+		r.learned.Merge(&summaries[i])
+	}
+	mark.Partitions = 1
+	r.learned.Mark(mark)
+	r.learned.Close(r.learned.Complete(), &schemas.Position{Topic: mark.Topic, Partition: mark.Partition, Offset: offset})
+	return r.print(r.learned.Take(), nil)
+}
+
+// print writes what has been decided.
+func (r *replayer) print(verdicts []schemas.Verdict, changes []schemas.BanChange) error {
 	for i := range verdicts {
 		v := &verdicts[i]
 		v.DetectedAt = schemas.Micros(r.engine.Newest()) // a file has no other clock than its events

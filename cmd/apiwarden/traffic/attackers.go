@@ -17,7 +17,7 @@ func (t *Traffic) attackers(addr func() netip.Addr) []*player {
 		burst(addr()),
 		stuffing("credential stuffing", addr()),
 		stuffing("credential stuffing, second host", addr()),
-		stuffing("credential stuffing, third host", addr()),
+		quietStuffing("credential stuffing, third host", addr()),
 		bruteForce(addr()),
 		idEnumeration(addr()),
 		scraper(addr()),
@@ -79,6 +79,15 @@ func stuffing(name string, addr netip.Addr) *player {
 	return attacker(name, addr, "okhttp/5.1.0", "tries leaked passwords, another account each time", 250*time.Millisecond, 60, 14,
 		func(i int, ev *Event, r *rand.Rand) {
 			signIn(ev, userName(first+i), i%40 == 39, r)
+		})
+}
+
+// quietStuffing is never told that it failed: each answer is 200.
+func quietStuffing(name string, addr netip.Addr) *player {
+	first := int(addr.As4()[3]) * 1000
+	return attacker(name, addr, "okhttp/5.1.0", "tries leaked passwords and is answered 200 each time, so that only the repetition shows", 80*time.Millisecond, 140, 75,
+		func(i int, ev *Event, r *rand.Rand) {
+			signInAnswered(ev, userName(first+i), 200, r)
 		})
 }
 
@@ -172,9 +181,9 @@ func sixth(r *rand.Rand) *player {
 	host := 1 + r.IntN(0xeff)
 	addr := netip.MustParseAddr(fmt.Sprintf("2001:db8:bad::%x", host))
 	spellings := [...]string{addr.String(), fmt.Sprintf("2001:DB8:BAD:0:0:0:0:%X", host), addr.StringExpanded(), fmt.Sprintf("[%s]:443", addr)}
-	return attacker("IPv6 password guessing", addr, "okhttp/5.1.0", "guesses passwords from an IPv6 address that logs spell in four ways", 180*time.Millisecond, 80, 25,
+	return attacker("IPv6 password guessing", addr, "okhttp/5.1.0", "guesses passwords from an IPv6 address that logs spell in four ways, and is sent back to the form", 180*time.Millisecond, 80, 40,
 		func(i int, ev *Event, r *rand.Rand) {
-			signIn(ev, "root", false, r)
+			signInAnswered(ev, "root", 302, r)
 			ev.ClientIP = spellings[i%len(spellings)]
 		})
 }

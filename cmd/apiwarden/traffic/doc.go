@@ -8,7 +8,7 @@
 //     that make a few API calls at once, a while to read, the next page. How many
 //     there are follows the time of day (rhythm.go).
 //   - Attackers (attackers.go): one or several of every kind that the shipped rules
-//     (deploy/rules) know. A part of what they do lies in the history, so that the
+//     (deploy/rules) ban and that a shop like this one meets. A part of what they do lies in the history, so that the
 //     slow ones are caught by what happened hours ago.
 //   - Innocents (innocents.go): those that a careless rule takes for attackers, such
 //     as an office behind one address or a job that polls.
