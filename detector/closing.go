@@ -55,8 +55,8 @@ func (c *closing) closeBucket(start int64) {
 		e.newest = start
 		e.tally.add(&m.Summary)
 		switch {
-		case m.Peers != nil && !e.pool:
-			c.judgePeers(e, m.Peers)
+		case m.view.metric != "":
+			c.judgePeers(e, &m.Summary)
 		case !e.pool:
 			c.judgeLatency(e, &m.Summary)
 		}

@@ -174,3 +174,35 @@ func TestFoldedEndpointsAreNotCompared(t *testing.T) {
 		}
 	}
 }
+
+// TestComparingDoesNotAllocate: as long as nobody has so much that its name is told.
+func TestComparingDoesNotAllocate(t *testing.T) {
+	e := NewEngine(mustLoad(t, `version: 1
+lateness: 5s
+rules:
+  - {id: requests, type: outlier}
+  - {id: paths, type: outlier, metric: distinct_paths}
+  - {id: cost, type: outlier, metric: cost}
+`), Options{Topic: "logs", Shards: 1})
+	var events []*schemas.Event
+	for i := range 1200 {
+		ev := timed(float64(i)/20*3, i, fmt.Sprint("/p", i%20), float64(i%50))
+		events = append(events, ev)
+	}
+	n := 0
+	round := func() { // three minutes
+		for _, ev := range events {
+			e.Observe(ev, Record{Time: ev.Time})
+			if n++; n%64 == 0 {
+				e.TakeSummaries()
+			}
+			ev.Time += 180 * second
+		}
+	}
+	for range 60 {
+		round()
+	}
+	if allocs := testing.AllocsPerRun(20, round); allocs > 120 { // a summary is made now and then, of the thousand that are used
+		t.Errorf("%g allocations for %d events", allocs, len(events))
+	}
+}

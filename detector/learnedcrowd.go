@@ -14,12 +14,15 @@ import (
 
 // judgePeers takes in 10 s of what the clients of an endpoint do, and judges how they
 // stand beside each other.
-func (c *closing) judgePeers(e *learnedEndpoint, p *schemas.Peers) {
+func (c *closing) judgePeers(e *learnedEndpoint, s *schemas.Summary) {
+	if s.Peers == nil || e.pool {
+		return
+	}
 	start := c.end - schemas.SummarySeconds
 	if e.crowd == nil {
 		e.crowd = newCrowd(start)
 	}
-	e.crowd.add(start, p)
+	e.crowd.add(start, s.Peers)
 	for _, r := range e.view.outliers {
 		for _, f := range e.crowd.outliers(r.Metric.traits(), peerTestOf(r.Sensitivity)) {
 			if p := e.crowd.report(r, &f, start); p != nil {

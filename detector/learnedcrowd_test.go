@@ -242,3 +242,92 @@ func TestOutlierRuleThatGoes(t *testing.T) {
 		t.Errorf("left is %+v", n)
 	}
 }
+
+// learnedOutliers gives the pieces of baselines that know outliers, and summaries that
+// are not judged yet.
+func learnedOutliers(t rapid.TB) (p *Program, pieces [][]byte) {
+	s := newComparedSite(t, outlierRules, 1)
+	s.b = NewBaselines(s.program, BaselinesOptions{Shards: 2})
+	s.see(t, searching(rand.New(rand.NewPCG(1, 2)), 4, 60, 3)...)
+	var open schemas.Peers
+	open.Move(3, 5)
+	open.Top(schemas.PeerTotal{Client: "203.0.113.1", Total: 70})
+	for _, v := range s.program.Views() {
+		if v.metric != "" {
+			s.b.Merge(&schemas.Summary{Version: schemas.SummaryVersion, View: v.ID, Endpoint: "GET /search/{id}", Start: 1 << 35 / 10 * 10, Peers: &open})
+		}
+	}
+	for shard := range s.b.Shards() {
+		pieces = append(pieces, s.b.AppendShard(nil, shard))
+	}
+	return s.program, pieces
+}
+
+// takeOutliers restores a piece and goes on with it.
+func takeOutliers(p *Program, piece []byte) error {
+	b := NewBaselines(p, BaselinesOptions{})
+	if err := b.RestoreShard(piece); err != nil {
+		return err
+	}
+	b.Close(1<<36, nil)
+	for _, v := range b.Take() {
+		schemas.AppendVerdict(nil, &v)
+	}
+	b.Learned()
+	b.AppendShard(nil, 0)
+	return nil
+}
+
+// FuzzRestoreOutliers restores whatever bytes, and what it takes it must be able to work with.
+func FuzzRestoreOutliers(f *testing.F) {
+	p, pieces := learnedOutliers(f)
+	for _, piece := range pieces {
+		f.Add(piece)
+	}
+	f.Fuzz(func(_ *testing.T, data []byte) { _ = takeOutliers(p, data) })
+}
+
+// TestDamagedOutliers flips bits of pieces: an error or not, baselines go on.
+func TestDamagedOutliers(t *testing.T) {
+	p, pieces := learnedOutliers(t)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	refused := 0
+	for i := range 2000 {
+		piece := slices.Clone(pieces[i%len(pieces)])
+		for range 1 + rnd.IntN(3) {
+			piece[rnd.IntN(len(piece))] ^= 1 << rnd.IntN(8)
+		}
+		if takeOutliers(p, piece) != nil {
+			refused++
+		}
+	}
+	if refused == 0 || refused == 2000 {
+		t.Errorf("%d of 2000 damaged pieces were refused", refused)
+	}
+}
+
+// TestOutlierEndpointsAreBounded: endpoints that come once leave those alone that are in use.
+func TestOutlierEndpointsAreBounded(t *testing.T) {
+	const bound = 4 << 20
+	p := mustLoad(t, "version: 1\nrules: [{id: much, type: outlier}]")
+	b := NewBaselines(p, BaselinesOptions{MaxBytes: bound, Shards: 1})
+	s := schemas.Summary{Version: schemas.SummaryVersion, View: p.Views()[0].ID}
+	for i := range int64(2000) {
+		at := monday + i*schemas.SummarySeconds
+		for j := range 11 {
+			s.Start, s.Endpoint, s.Peers = at, fmt.Sprint("GET /scan/", i, "/", j), &schemas.Peers{Moves: []schemas.PeerMove{{Bin: 1, Count: 1}}}
+			if j == 10 {
+				s.Endpoint = "GET /busy"
+			}
+			b.Merge(&s)
+		}
+		b.Mark(&schemas.SummaryMark{Version: schemas.SummaryVersion, Partitions: 1, Closed: at + 10, Traffic: []schemas.BucketTraffic{{Start: at, Requests: 1}}})
+		b.Close(b.Complete(), nil)
+		if n := b.Stats().StateBytes; n > bound {
+			t.Fatalf("%d bytes", n)
+		}
+	}
+	if !slices.ContainsFunc(b.Learned(), func(l LearnedEndpoint) bool { return l.Endpoint == "GET /busy" && l.Peers.Clients > 300 }) {
+		t.Error("the endpoint in use was forgotten")
+	}
+}

@@ -58,7 +58,7 @@ func (p *summaryPool) comparing() *schemas.Peers {
 	n := len(p.peers)
 	if n == 0 {
 		p.bytes += peersBytes
-		return &schemas.Peers{}
+		return &schemas.Peers{Moves: make([]schemas.PeerMove, 0, 16)}
 	}
 	x := p.peers[n-1]
 	p.peers = p.peers[:n-1]
