@@ -50,6 +50,9 @@
 //   - series.go: Series, which judges a series of closed buckets; deviation.go, season.go
 //     and extent.go are what it knows of it, seriesfinding.go what it says,
 //     seriesstate.go how it is encoded
+//   - latency.go: Latency, which judges the requests of one endpoint; latencyhistogram.go
+//     and latencyrise.go are what it knows, latencyfinding.go what it says,
+//     latencystate.go how it is encoded; sensitivity.go
 //
 // What is normal for each endpoint, of what all partitions say (stage two of learned rules):
 //

@@ -103,7 +103,7 @@ func (l *Latency) Observe(s *schemas.Summary, sensitivity Sensitivity) []Latency
 		st.Lately.learn(s.Latency)
 	case st.Far.Sum < learnedBelow && len(s.Latency) > 0:
 		st.Usual.learn(s.Latency)
-		l.limits = st.Usual.limits()
+		l.limits = st.Usual.limits(&l.limits)
 	}
 	return found
 }
@@ -193,7 +193,7 @@ func (st *latencyState) endStretch() {
 func (l *Latency) relearn(at int64) LatencyFinding {
 	st := &l.state
 	st.Usual.replace(&st.Lately)
-	l.limits = st.Usual.limits()
+	l.limits = st.Usual.limits(&l.limits)
 	f := l.describe(LatencyRelearned, at)
 	st.settle()
 	return f

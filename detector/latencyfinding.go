@@ -61,7 +61,7 @@ func (l *Latency) describe(kind LatencyKind, at int64) LatencyFinding {
 	}
 	f := LatencyFinding{
 		Kind: kind, Time: at, Opened: st.Opened, Score: float64(st.Score),
-		Limit: limit.Over, Half: l.limits.half, Most: l.limits.most, Samples: l.Samples(),
+		Limit: limit.Over, Half: l.limits.half.ms, Most: l.limits.most, Samples: l.Samples(),
 		Looked: int(min(rise.Looked, st.Looked, latencyRecent)),
 	}
 	var over [latencyRecent]float64

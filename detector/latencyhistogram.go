@@ -25,8 +25,10 @@ const (
 	latencyMargin = 2.0 // ms: what is slower by less is never slow
 	slowShare     = 0.9 // of requests that are over a limit, in a fault
 	usualShare    = 0.05
-	typicalTimes  = 2.5  // as many over the limit as usual are still usual
-	typicalMostly = 0.35 // of requests that are usually over the limit: more, and it says nothing
+	usualUp       = 2.890371757896165   // ln(slowShare / usualShare)
+	usualDown     = -2.2512917986064953 // ln((1 - slowShare) / (1 - usualShare))
+	typicalTimes  = 2.5                 // as many over the limit as usual are still usual
+	typicalMostly = 0.35                // of requests that are usually over the limit: more, and it says nothing
 	typicalDisuse = -10.0
 )
 
@@ -88,21 +90,29 @@ func (h *latencyHistogram) quantile(share float64) float64 {
 	return schemas.LatencyEdge(last)
 }
 
-// shareOver gives the share of requests over ms, taken to be spread evenly over their bin.
-func (h *latencyHistogram) shareOver(ms float64) float64 {
-	bin := schemas.LatencyBinOf(ms)
-	low, high := schemas.LatencyEdge(bin-1), schemas.LatencyEdge(bin)
-	over := float64(h.Counts[bin]) * max(0, (high-ms)/(high-low))
-	for _, c := range h.Counts[bin+1:] {
-		over += float64(c)
-	}
-	return over / h.Total
-}
-
 // latencyLimits is what a request is compared with.
 type latencyLimits struct {
-	half, most   float64 // what 50 % and 97 % stay under, ms
+	half         latencyHalf
+	most         float64 // what 97 % stay under, ms
 	far, typical latencyLimit
+}
+
+// latencyHalf is what follows from the bin in which the median lies, which seldom changes.
+type latencyHalf struct {
+	bin     int
+	ms      float64 // what half stay under; 0: nothing is known
+	over    float64 // ms: the typical limit
+	overBin int     // in which that lies
+	above   float64 // the part of that bin above the limit
+}
+
+func newLatencyHalf(bin int) latencyHalf {
+	h := latencyHalf{bin: bin, ms: schemas.LatencyEdge(bin)}
+	h.over = max(typicalMargin*h.ms, h.ms+latencyMargin)
+	h.overBin = schemas.LatencyBinOf(h.over)
+	low, high := schemas.LatencyEdge(h.overBin-1), schemas.LatencyEdge(h.overBin)
+	h.above = max(0, (high-h.over)/(high-low))
+	return h
 }
 
 // latencyLimit is a latency with what a request on either side of it adds to a sum: the
@@ -115,12 +125,35 @@ type latencyLimit struct {
 	stretch bool // what is far over it adds more, for want of history
 }
 
-func (h *latencyHistogram) limits() latencyLimits {
-	l := latencyLimits{half: h.quantile(0.5), most: h.quantile(0.97)}
-	over := max(typicalMargin*l.half, l.half+latencyMargin)
-	l.far = newLatencyLimit(max(farMargin*l.most, over), max(usualShare, 1/(h.Total+1)))
+// limits draws the limits, in one pass over the bins: it is done for each bucket. before
+// is what they were.
+func (h *latencyHistogram) limits(before *latencyLimits) latencyLimits {
+	l := latencyLimits{half: latencyHalf{overBin: schemas.LatencyBins}}
+	below, over := 0.0, 0.0 // requests; over the typical limit
+	for i, c := range &h.Counts {
+		if c == 0 && i != l.half.overBin {
+			continue
+		}
+		below += float64(c)
+		if l.half.ms == 0 && below >= 0.5*h.Total {
+			l.half = before.half
+			if l.half.ms == 0 || l.half.bin != i {
+				l.half = newLatencyHalf(i)
+			}
+		}
+		if l.most == 0 && below >= 0.97*h.Total {
+			l.most = schemas.LatencyEdge(i)
+		}
+		if i == l.half.overBin { // whose requests are taken to be spread evenly over it
+			over = h.Total - below + float64(c)*l.half.above
+		}
+		if i >= l.half.overBin && l.most != 0 {
+			break
+		}
+	}
+	l.far = newLatencyLimit(max(farMargin*l.most, l.half.over), max(usualShare, 1/(h.Total+1)))
 	l.far.stretch = l.far.Share > usualShare
-	l.typical = newLatencyLimit(over, max(usualShare, typicalTimes*(h.shareOver(over)+1/h.Total)))
+	l.typical = newLatencyLimit(l.half.over, max(usualShare, typicalTimes*(over+1)/h.Total))
 	if l.typical.Share > typicalMostly {
 		l.typical.up, l.typical.down = 0, typicalDisuse
 	}
@@ -128,7 +161,11 @@ func (h *latencyHistogram) limits() latencyLimits {
 }
 
 func newLatencyLimit(over, share float64) latencyLimit {
-	return latencyLimit{Over: over, Share: share, up: math.Log(slowShare / share), down: math.Log((1 - slowShare) / (1 - share))}
+	l := latencyLimit{Over: over, Share: share, up: usualUp, down: usualDown}
+	if share != usualShare {
+		l.up, l.down = math.Log(slowShare/share), math.Log((1-slowShare)/(1-share))
+	}
+	return l
 }
 
 func (l *latencyLimit) used() bool { return l.up > 0 }

@@ -34,7 +34,7 @@ func (l *latencyLimit) step(ms float64) float64 {
 	if !l.stretch {
 		return l.up
 	}
-	return min(math.Log(slowShare/usualShare), l.up+math.Log(ms/l.Over))
+	return min(usualUp, l.up+math.Log(ms/l.Over))
 }
 
 // lasted gives the seconds since the sum left 0.

@@ -47,7 +47,7 @@ func (l *Latency) RestoreState(b []byte) error {
 	}
 	l.state, l.limits = state, latencyLimits{}
 	if state.Usual.Total > 0 {
-		l.limits = state.Usual.limits()
+		l.limits = state.Usual.limits(&l.limits)
 	}
 	return nil
 }

@@ -61,17 +61,17 @@ var typeDocs = []typeDoc{
   type: match
   when: 'path in ["/.env", "/.git/config"]'
   action: alert`},
-	{TypeLatency, "Learned baseline of an endpoint's latency. The endpoint is the subject.", `
+	{TypeLatency, "Tells when an endpoint becomes slow, by what is usual for it. Judged every 10 s by single requests, so also where there are few. " + learnedWords, `
 - id: slow-checkout
   type: latency
   endpoint: POST /checkout
   sensitivity: normal
   action: alert`},
-	{TypeStatusMix, "Learned baseline of an endpoint's statuses. The endpoint is the subject.", `
+	{TypeStatusMix, "Tells when the share of redirects (3xx), client errors (4xx) or server errors (5xx) among an endpoint's answers becomes higher than it ever was. Judged every five minutes, after a day. Where client errors come on top of as many other answers as ever, only if that goes on for 20 minutes: until then it may be a single client. " + learnedWords, `
 - id: odd-answers
   type: status_mix
   sensitivity: low`},
-	{TypeRate, "Learned baseline of how often, and by how many clients, an endpoint is called. The endpoint is the subject.", `
+	{TypeRate, "Tells when an endpoint is asked far more often, or by far more clients, than it ever was at such an hour, or far less often. Judged every five minutes, after a day; what differs from weekday to weekday is known after a week. More requests of as many clients as ever only count if that goes on for 20 minutes: until then it may be a single one, which is for other rules. " + learnedWords, `
 - id: odd-volume
   type: rate
   endpoint: GET /search
@@ -84,6 +84,10 @@ var typeDocs = []typeDoc{
   sensitivity: high
   action: alert`},
 }
+
+// learnedWords is what all types that judge endpoints have in common.
+const learnedWords = "The subject is the endpoint, METHOD template. There is a verdict when an episode opens, one every `remind` while it lasts, and one when it closes, with the same `episode_id`; " +
+	"what lasts is taken for usual after a while. docs/BASELINES.md has more."
 
 const rulesIntroduction = `# Rules
 

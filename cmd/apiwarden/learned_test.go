@@ -40,7 +40,7 @@ func TestQuietWeek(t *testing.T) {
 	for _, a := range tr.Attackers() {
 		evil[a.Addr.String()] = true
 	}
-	found := replayOf(t, learnedRules, func(w *bufio.Writer) {
+	found := replayOfWritten(t, learnedRules, func(w *bufio.Writer) {
 		var line []byte
 		for ev := range tr.History() {
 			if !evil[ev.Client.String()] {
@@ -87,8 +87,8 @@ func episodesOf(all []schemas.Verdict) []*learnedEpisode {
 	return list
 }
 
-// replayOf gives the verdicts of a replay of what write writes.
-func replayOf(t *testing.T, rules string, write func(*bufio.Writer)) []schemas.Verdict {
+// replayOfWritten gives the verdicts of a replay of what write writes.
+func replayOfWritten(t *testing.T, rules string, write func(*bufio.Writer)) []schemas.Verdict {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "rules.yaml")
 	if err := os.WriteFile(file, []byte(rules), 0o644); err != nil {
@@ -148,7 +148,7 @@ func TestTrainTicket(t *testing.T) {
 	if err := json.Unmarshal(text, &labels); err != nil {
 		t.Fatal(err)
 	}
-	found := replayOf(t, "version: 1\nrules: [{id: slow, type: latency, group_by: [host, endpoint], action: alert}]\n", func(w *bufio.Writer) {
+	found := replayOfWritten(t, "version: 1\nrules: [{id: slow, type: latency, group_by: [host, endpoint], action: alert}]\n", func(w *bufio.Writer) {
 		for _, line := range readAllLines(t, filepath.Join(dir, "events.jsonl.gz")) {
 			w.Write(append(line, '\n'))
 		}
