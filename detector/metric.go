@@ -60,6 +60,9 @@ func (m Metric) measure(ev *schemas.Event) (uint64, bool) {
 	case MetricDistinctPaths:
 		return pathHash(ev.Path), true
 	case MetricCost:
+		if ev.LatencyMS == nil {
+			return 0, false
+		}
 		ms, ok := schemas.Float(ev.LatencyMS)
 		if !ok || !(ms >= 0) {
 			return 0, false
