@@ -148,7 +148,7 @@ func (e *Engine) carry(s *shard, old *bundle, targets [][]carried, r ref) {
 		c := content{base: rec.base(), newest: rec.newest(), lanes: map[uint]laneContent{}, extras: map[uint]uint64{}}
 		var to [lanesPerRecord]uint16
 		for _, x := range rules {
-			for i := range uint(max(x.from.kind.lanes, 1)) {
+			for i := range uint(x.from.kind.lanes + x.from.kind.extras) {
 				from, bit := x.from.bit+i, x.to.bit+i
 				switch {
 				case !rec.has(from):

@@ -177,7 +177,7 @@ func (b *Baselines) Stats() BaselinesStats {
 		t.StateBytes += s.bytes + s.openBytes
 		for _, e := range s.endpoints {
 			t.Endpoints++
-			t.Open += len(e.episodes)
+			t.Open += e.open()
 			if !e.pool && e.watched == 0 {
 				t.Pooled++
 			}

@@ -45,13 +45,19 @@ func (c *closing) closeBucket(start int64) {
 		m := bucket[id]
 		s.openBytes -= m.size()
 		e := s.endpoint(m.view, id, m.Pooled, start)
+		if e == nil && m.view.metric != "" {
+			continue // clients of several endpoints are no peers
+		}
 		if e == nil { // there is no room for what is new
 			e = s.poolOf(m.view, id.key, start)
 		}
 		before := e.bytes()
 		e.newest = start
 		e.tally.add(&m.Summary)
-		if !e.pool {
+		switch {
+		case m.view.metric != "":
+			c.judgePeers(e, &m.Summary)
+		case !e.pool:
 			c.judgeLatency(e, &m.Summary)
 		}
 		s.bytes += e.bytes() - before
@@ -83,9 +89,10 @@ func (c *closing) closePeriod(then int64) {
 		}
 		c.lapse(e)
 		c.tend(e)
+		c.tendPeers(e)
 		e.tally = tally{}
 		s.bytes += e.bytes() - before
-		if c.end-e.newest > goneAfter && len(e.episodes) == 0 {
+		if c.end-e.newest > goneAfter && e.open() == 0 {
 			s.forget(id, e)
 		}
 	}

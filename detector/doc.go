@@ -32,7 +32,8 @@
 //   - shard.go, subject.go, table.go, arena.go (hugepages_*.go), record.go, log.go,
 //     compact.go: the counts; evict.go and names.go bound them
 //   - kind.go: what a detector type is; counting.go, ratio.go, match.go, distinct.go
-//     (with valueset.go, valuetable.go, valuelist.go): one type, or family of types, each
+//     (with valueset.go, valuetable.go, valuelist.go), peers.go (with metric.go): one
+//     type, or family of types, each
 //   - decide.go, verdict.go, ban.go, budget.go: what follows from the rules that fire;
 //     manual.go is what people have decided
 //
@@ -42,6 +43,7 @@
 //     closed; openbucket.go finds an endpoint's, within bounds
 //   - measure.go, opensummary.go: what an event says, and a summary while it is added to;
 //     summarypool.go keeps their memory
+//   - comparing.go: how clients come to stand beside each other, of outlier rules
 //
 // What is normal for a number, learned, apart from engines and rules:
 //
@@ -61,7 +63,10 @@
 //     judged by itself; learnedroom.go bounds all of them
 //   - judging.go, sensitivity.go: what is worth a verdict; learnedlatency.go is that of latency
 //   - episode.go, learnedverdict.go: what goes on, and what is said of it
-//   - learnedstate.go, learnedshow.go: what is known, for the state topic and for people
+//   - learnedcrowd.go: the same of clients that are unlike their peers; crowd.go is what
+//     is known of the clients of an endpoint, crowdjudge.go who is an outlier among them,
+//     population.go their quantiles and how far they reach
+//   - learnedstate.go, crowdstate.go, learnedshow.go: what is known, for the state topic and for people
 //
 // From memory to a snapshot and back, a shard at a time:
 //

@@ -272,6 +272,9 @@ func (e *Engine) count(s *step, l *located, who subject, o *observed) {
 		if found := r.kind.observe(e, occ, r); found.fire {
 			e.fired = append(e.fired, firing{rule: r, finding: found, who: who, place: at})
 		}
+		if r.Metric != "" && occ.change.told() && !l.folded {
+			e.compare(r, o, &occ.change)
+		}
 	}
 	e.settle(l.shard, live)
 	if e.opts.MaxBytes > 0 && l.shard.bytes() > e.opts.MaxBytes {
@@ -303,6 +306,10 @@ func (e *Engine) sees(r *rule, o *observed) (seen, matched bool, value uint64) {
 	if r == o.valued {
 		return true, true, o.value
 	}
+	if r.Metric != "" {
+		value, seen = r.Metric.measure(o.Event)
+		return seen, true, value
+	}
 	if r.Field != nil {
 		v, ok := r.Field.Value(o.Event, &e.scratch)
 		if !ok {
@@ -321,6 +328,7 @@ func (e *Engine) record(l *located, b *bundle, who subject, o *observed, cells u
 	if slot < 0 && b.byEndpoint && !e.named(s, o.endpoint.key) {
 		l.key = e.groupKey(b, who.key, e.seed.hash(who.key), o.Event, foldedName, o.time)
 		l.hash = b.hash(e.seed.hash(l.key))
+		l.folded = true
 		slot = s.find(e.arena, l.key, b.index, l.hash)
 	}
 	if slot < 0 {

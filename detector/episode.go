@@ -101,6 +101,6 @@ type found struct {
 }
 
 func (a found) compare(b found) int {
-	return cmp.Or(cmp.Compare(a.end, b.end), strings.Compare(a.verdict.Subject, b.verdict.Subject), strings.Compare(a.verdict.RuleID, b.verdict.RuleID),
+	return cmp.Or(cmp.Compare(a.end, b.end), strings.Compare(a.verdict.Subject, b.verdict.Subject), strings.Compare(a.verdict.Endpoint, b.verdict.Endpoint), strings.Compare(a.verdict.RuleID, b.verdict.RuleID),
 		cmp.Compare(a.figure, b.figure), strings.Compare(a.view, b.view))
 }

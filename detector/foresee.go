@@ -31,11 +31,12 @@ type glimpse struct {
 
 // located is where the record of a step is looked for.
 type located struct {
-	known bool // false: the key depends on the state
-	shard *shard
-	key   key
-	hash  uint64
-	place ref // where the record probably is; 0: probably nowhere
+	known  bool // false: the key depends on the state
+	shard  *shard
+	key    key
+	hash   uint64
+	place  ref  // where the record probably is; 0: probably nowhere
+	folded bool // there were too many endpoints: the record is that of several
 }
 
 // Foresee says which events are judged next, in this order; those beyond Ahead are

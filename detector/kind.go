@@ -4,7 +4,7 @@ package detector
 // takes, how it judges an event, and what a ban does to its counts.
 type kind struct {
 	lanes  int // bits of the shared log
-	extras int // cells of its own
+	extras int // cells of its own, side by side
 
 	// observe judges an event that the rule sees and that stands in the log
 	// already (kinds with lanes).
@@ -15,7 +15,7 @@ type kind struct {
 	half func(e *Engine, rec record, r *rule) bool
 
 	// banned follows a ban by the rule: the rule is armed again for what comes
-	// after the ban and, with reset_on_ban, has counted nothing.
+	// after the ban and, with reset_on_ban, has counted nothing. Only of kinds that fire.
 	banned func(e *Engine, rec record, r *rule)
 }
 
@@ -27,15 +27,17 @@ var kinds = map[Type]*kind{
 	TypeRatio:         &ratio,
 	TypeDistinct:      &distinct,
 	TypeMatch:         &match,
+	TypeOutlier:       &peers, // or peerPaths: see kindFor
 }
 
 // occurrence is one event in one record, as a kind sees it.
 type occurrence struct {
 	rec      record
 	time     int64
-	newest   bool   // no event of the record, in whatever cell, is newer
-	value    uint64 // distinct: hash of the field's value
-	pardoned bool   // the subject's ban was ended by hand
+	newest   bool       // no event of the record, in whatever cell, is newer
+	value    uint64     // distinct: hash of the field's value; outlier: what Metric.measure gives
+	pardoned bool       // the subject's ban was ended by hand
+	change   peerChange // of an outlier rule's observe
 
 	// Only where lanes count the event:
 	log  []uint64 // of rec, with the event

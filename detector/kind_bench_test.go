@@ -40,6 +40,9 @@ func BenchmarkKind(b *testing.B) {
 		{"return_pattern/regex", "{id: r, type: return_pattern, pattern: 'regex:(success|winner|prize)', threshold: 2, window: 10m}"},
 		{"return_pattern/json", "{id: r, type: return_pattern, pattern: 'json:items[].price>100', threshold: 2, window: 10m}"},
 		{"ratio", "{id: r, type: ratio, pattern: 'status:>=400', min_volume: 50, threshold: 0.6, window: 5m}"},
+		{"outlier/requests", "{id: r, type: outlier}"},
+		{"outlier/distinct_paths", "{id: r, type: outlier, metric: distinct_paths}"},
+		{"outlier/cost", "{id: r, type: outlier, metric: cost}"},
 		{"match/when", `{id: r, type: match, when: 'method == "POST" and status >= 500', window: 10m}`},
 	} {
 		b.Run(bm.name, func(b *testing.B) {

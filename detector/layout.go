@@ -19,6 +19,7 @@ type layoutRule struct {
 	ID      string `json:"id"`
 	Version string `json:"version"`
 	Type    Type   `json:"type"`
+	Metric  Metric `json:"metric,omitempty"` // where the kind depends on it
 	Bundle  int    `json:"bundle"`
 	Bit     uint   `json:"bit"`
 }
@@ -33,7 +34,7 @@ type layoutBundle struct {
 func layoutOf(p *Program) []byte {
 	var l layout
 	for _, r := range p.rules {
-		l.Rules = append(l.Rules, layoutRule{ID: r.ID, Version: r.Version, Type: r.Type, Bundle: r.bundle.index, Bit: r.bit})
+		l.Rules = append(l.Rules, layoutRule{ID: r.ID, Version: r.Version, Type: r.Type, Metric: r.Metric, Bundle: r.bundle.index, Bit: r.bit})
 	}
 	for _, b := range p.bundles {
 		l.Bundles = append(l.Bundles, layoutBundle{Key: b.key, GroupBy: b.groupBy, Reset: b.reset != nil})
@@ -59,15 +60,17 @@ func programOf(text []byte) (*Program, error) {
 		p.bundles = append(p.bundles, &bundle{index: i, key: b.Key, groupBy: b.GroupBy})
 	}
 	for i, r := range l.Rules {
-		k := kinds[r.Type]
+		k := kindFor(r.Type, r.Metric)
 		if k == nil || r.Bundle < 0 || r.Bundle >= len(p.bundles) {
 			return nil, fmt.Errorf("the layout of a snapshot has rule %s of type %q in bundle %d", r.ID, r.Type, r.Bundle)
 		}
 		b := p.bundles[r.Bundle]
-		x := &rule{Rule: &Rule{ID: r.ID, Version: r.Version, Type: r.Type}, index: i, bundle: b, bit: r.Bit, matching: r.Bit, kind: k}
+		x := &rule{Rule: &Rule{ID: r.ID, Version: r.Version, Type: r.Type, Metric: r.Metric}, index: i, bundle: b, bit: r.Bit, matching: r.Bit, kind: k}
 		switch {
-		case k.extras > 0 && int(r.Bit) == lanesPerRecord+len(b.extras) && len(b.extras) < extrasPerRecord:
-			b.extras = append(b.extras, x)
+		case k.extras > 0 && int(r.Bit) == lanesPerRecord+len(b.extras) && len(b.extras)+k.extras <= extrasPerRecord:
+			for range k.extras {
+				b.extras = append(b.extras, x)
+			}
 			if k == &distinct {
 				b.sets = append(b.sets, x.bit)
 			}

@@ -24,6 +24,7 @@ type learnedEndpoint struct {
 	tally         tally
 	doubts        []doubt
 	episodes      []episode
+	crowd         *crowd // of views of outliers: all that there is
 }
 
 // An endpoint is judged by itself once it is busy: it has a minute with a request, on
@@ -81,6 +82,15 @@ func (e *learnedEndpoint) watchShare(m figure, now int64) *Series {
 	return s
 }
 
+// open is how many episodes go on.
+func (e *learnedEndpoint) open() int {
+	n := len(e.episodes)
+	if e.crowd != nil {
+		n += e.crowd.openCases()
+	}
+	return n
+}
+
 // bytes is what the endpoint takes, about.
 func (e *learnedEndpoint) bytes() int64 {
 	const inMap = 64
@@ -95,6 +105,9 @@ func (e *learnedEndpoint) bytes() int64 {
 		if l != nil {
 			n += latencyBytes
 		}
+	}
+	if e.crowd != nil {
+		n += e.crowd.bytes()
 	}
 	return n
 }

@@ -34,7 +34,7 @@ func (s *learnedShard) makeRoom(now int64) {
 	}
 	var idle []*learnedEndpoint
 	for _, e := range s.endpoints {
-		if now-e.newest > inUse && len(e.episodes) == 0 {
+		if now-e.newest > inUse && e.open() == 0 {
 			idle = append(idle, e)
 		}
 	}

@@ -88,6 +88,9 @@ func (s *learnedShard) adopt(views map[string]*learnedView) {
 			continue
 		}
 		before := e.bytes()
+		if e.crowd != nil {
+			e.crowd.adopt(e.view)
+		}
 		e.episodes = slices.DeleteFunc(e.episodes, func(p episode) bool { return e.view.judges(p.figure, p.rule, p.version) == nil })
 		s.bytes += e.bytes() - before
 	}
@@ -137,7 +140,11 @@ func (s *learnedShard) merge(v *learnedView, sum *schemas.Summary) Merging {
 
 // size is what a merged summary takes, about, in bytes.
 func (m *mergedSummary) size() int64 {
-	return 384 + int64(len(m.Endpoint)+4*len(m.from)+4*len(m.Clients)+16*len(m.Latency)+24*len(m.Evidence))
+	n := int64(0)
+	if m.Peers != nil {
+		n = 48 + 16*int64(len(m.Peers.Moves)) + 64*int64(len(m.Peers.Tops))
+	}
+	return n + 384 + int64(len(m.Endpoint)+4*len(m.from)+4*len(m.Clients)+16*len(m.Latency)+24*len(m.Evidence))
 }
 
 func (s *learnedShard) mark(m *schemas.SummaryMark) {

@@ -27,6 +27,7 @@ type LearnedEndpoint struct {
 	ClientErrors *LearnedRange   `json:"client_errors,omitempty"` // share of 4xx
 	ServerErrors *LearnedRange   `json:"server_errors,omitempty"` // share of 5xx
 	Latency      *LearnedLatency `json:"latency,omitempty"`
+	Peers        *LearnedPeers   `json:"peers,omitempty"`
 	Episodes     []LearnedOpen   `json:"episodes,omitempty"`
 }
 
@@ -98,13 +99,17 @@ func (e *learnedEndpoint) learned() LearnedEndpoint {
 			Usual: p.usual, Now: p.now, Peak: p.peak, Unit: figureTexts[p.figure].unit,
 		})
 	}
+	if e.crowd != nil {
+		l.Peers, l.Ready = e.crowd.learned(e.view.metric), e.crowd.hours >= 24
+		l.Episodes = append(l.Episodes, e.crowd.learnedOpen(e)...)
+	}
 	return l
 }
 
 // names are the ids of the rules of a view.
 func (v *learnedView) names() []string {
 	var ids []string
-	for _, rules := range v.rules {
+	for _, rules := range append(v.rules[:], v.outliers) {
 		for _, r := range rules {
 			if !slices.Contains(ids, r.ID) {
 				ids = append(ids, r.ID)

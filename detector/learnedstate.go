@@ -232,6 +232,10 @@ func (w *learnedWriter) endpoint(e *learnedEndpoint) {
 		w.flag(p.down)
 		w.float(p.usual, p.now, p.peak, p.score)
 	}
+	w.flag(e.crowd != nil)
+	if e.crowd != nil {
+		w.crowd(e.crowd)
+	}
 }
 
 func (r *learnedReader) endpoint(views map[string]*learnedView) *learnedEndpoint {
@@ -264,6 +268,9 @@ func (r *learnedReader) endpoint(views map[string]*learnedView) *learnedEndpoint
 		p.down = r.flag()
 		p.usual, p.now, p.peak, p.score = r.float(), r.float(), r.float(), r.float()
 		e.episodes = append(e.episodes, p)
+	}
+	if r.flag() {
+		e.crowd = r.crowd()
 	}
 	return e
 }
@@ -328,6 +335,7 @@ func (w *learnedWriter) merged(m *mergedSummary) {
 	for _, p := range m.from {
 		w.int(int64(p))
 	}
+	w.peers(m.Peers)
 }
 
 func (r *learnedReader) merged(views map[string]*learnedView) *mergedSummary {
@@ -349,5 +357,6 @@ func (r *learnedReader) merged(views map[string]*learnedView) *mergedSummary {
 	for range r.count(1) {
 		m.from = append(m.from, int32(r.int()))
 	}
+	m.Peers = r.peers()
 	return m
 }

@@ -15,21 +15,26 @@ func (c *closing) tell(e *learnedEndpoint, r *Rule, p *episode, phase schemas.Ph
 		window = schemas.SummarySeconds
 	}
 	score, usual := p.score, p.usual
+	v := c.verdict(e, r, phase, at, sentence)
+	v.Scope, v.Subject = schemas.ScopeEndpoint, e.key
+	v.Count, v.WindowS, v.Score, v.Baseline = p.samples, float64(window), &score, &usual
+	v.EpisodeID, v.VerdictID = p.id(e, "", 0), p.id(e, phase, p.reminders)
+	v.Evidence.FromTime = schemas.Micros(p.opened * microseconds)
+	c.found = append(c.found, found{verdict: v, end: c.end, view: e.view.id, figure: p.figure})
+}
+
+// verdict makes what the verdicts of all episodes have in common.
+func (c *closing) verdict(e *learnedEndpoint, r *Rule, phase schemas.Phase, at int64, sentence string) schemas.Verdict {
 	v := schemas.Verdict{
-		RuleID: r.ID, RuleVersion: r.Version, RuleType: string(r.Type), Trigger: c.trigger,
-		Scope: schemas.ScopeEndpoint, Subject: e.key, Endpoint: e.key,
-		Action: r.Action, ActionTaken: string(r.Action),
-		Count: p.samples, WindowS: float64(window), Score: &score, Baseline: &usual,
-		EpisodeID: p.id(e, "", 0), Phase: phase, Details: sentence,
+		RuleID: r.ID, RuleVersion: r.Version, RuleType: string(r.Type), Trigger: c.trigger, Endpoint: e.key,
+		Action: r.Action, ActionTaken: string(r.Action), Phase: phase, Details: sentence,
 		EventTime: schemas.Micros(at), DetectedAt: schemas.Micros(c.end * microseconds),
-		Message: r.Message, Tags: r.Tags,
-		Evidence: schemas.Evidence{FromTime: schemas.Micros(p.opened * microseconds), ToTime: schemas.Micros(c.end * microseconds)},
+		Message: r.Message, Tags: r.Tags, Evidence: schemas.Evidence{ToTime: schemas.Micros(c.end * microseconds)},
 	}
 	if r.Passive {
 		v.ActionTaken = schemas.TakenLoggedOnly
 	}
-	v.VerdictID = p.id(e, phase, p.reminders)
-	c.found = append(c.found, found{verdict: v, end: c.end, view: e.view.id, figure: p.figure})
+	return v
 }
 
 // id is 128 bits of a SHA-256 over what makes an episode, or a verdict of it, the one it

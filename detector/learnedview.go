@@ -12,10 +12,13 @@ type learnedView struct {
 	rules   [figures][]*Rule
 	latency [sensitivityCount][]*Rule // those of figureLatency
 	series  bool                      // figures are judged as series
+
+	metric   Metric // of the outliers
+	outliers []*Rule
 }
 
 func newLearnedView(v *View) learnedView {
-	l := learnedView{id: v.ID}
+	l := learnedView{id: v.ID, metric: v.metric}
 	for _, r := range v.Rules {
 		l.grouped = len(r.GroupBy) > 1
 		for m := range figures {
@@ -23,6 +26,9 @@ func newLearnedView(v *View) learnedView {
 				l.rules[m] = append(l.rules[m], r)
 				l.series = l.series || m < figureLatency
 			}
+		}
+		if r.Type == TypeOutlier {
+			l.outliers = append(l.outliers, r)
 		}
 		if r.Type == TypeLatency {
 			s := SensitivityOf(r.Sensitivity)

@@ -64,6 +64,15 @@ func TestRefusedRules(t *testing.T) {
 		{usage + "min_volume: 1", "does not use min_volume", 6},
 		{usage + "sensitivity: low", "does not use sensitivity", 6},
 		{usage + "steps: []", "does not use steps", 6},
+		{usage + "metric: cost", "does not use metric", 6},
+		{"id: r\ntype: outlier\nmetric: paths", "distinct_paths", 5},
+		{"id: r\ntype: outlier\nmetric: Errors", "small letters: errors", 5},
+		{"id: r\ntype: outlier\naction: ban", "action of type outlier is alert or log", 5},
+		{"id: r\ntype: outlier\nwindow: 10m", "does not use window", 5},
+		{"id: r\ntype: outlier\nthreshold: 10", "does not use threshold", 5},
+		{"id: r\ntype: outlier\nkey: user_id", "does not use key", 5},
+		{"id: r\ntype: outlier\ngroup_by: [subject, endpoint]", "made of endpoint, service, host", 5},
+		{"id: r\ntype: latency\nmetric: cost", "does not use metric", 5},
 		{usage + "endpoints: GET /x", "did you mean endpoint?", 6},
 		{usage + "trhottle_for: 1m", "did you mean throttle_for?", 6},
 		{usage + "endpoint: []", "empty list", 6},
@@ -292,6 +301,7 @@ func TestAcceptedRules(t *testing.T) {
 		"id: 404\ntype: usage\nthreshold: 3",
 		"id: r\ntype: latency\ngroup_by: [endpoint, host]\nremind: 1h\nwhen: status < 500",
 		"id: r\ntype: outlier\naction: alert",
+		"id: r\ntype: outlier\nmetric: cost\nsensitivity: low\nremind: 1h\ngroup_by: [service, endpoint]\nwhen: method == \"GET\"",
 		"id: &x r\ntype: usage\nthreshold: 3\nmessage: *x",
 	} {
 		if _, err := readRules("rules.yaml", []byte(oneRule(lines))); err != nil {
@@ -383,7 +393,7 @@ rules:
 func TestWarnings(t *testing.T) {
 	set := mustRead(t, `version: 1
 rules:
-  - {id: a, type: outlier}
+  - {id: a, type: usage, threshold: 3, throttle_for: 1m}
   - {id: b, type: usage, threshold: 3, when: 'latency > 5 and country == "DE"'}
   - {id: c, type: return_pattern, threshold: 3, pattern: 404}
   - {id: d, type: distinct, threshold: 3, field: userid}
@@ -393,7 +403,7 @@ rules:
 		got = append(got, w.String())
 	}
 	want := []string{
-		"rules.yaml:3: rule a: type outlier is accepted and not judged yet",
+		"rules.yaml:3: rule a: throttle_for says nothing here: it is for action: throttle, and the action is log",
 		"rules.yaml:5: rule c: pattern 404 is searched as text in the body; status:404 would test the status",
 		"rules.yaml:6: rule d: field reads userid, which is no field of the event schema; is user_id meant?",
 	}

@@ -1,25 +1,14 @@
 package detector
 
-import (
-	"slices"
-
-	"github.com/apiwarden/apiwarden/schemas"
-)
+import "github.com/apiwarden/apiwarden/schemas"
 
 // Needs gives the fields of events that an engine of the program may look at, for the
-// decoder that feeds it: verdicts are the same without the others. Where a rule might
-// read any field, it is all of them.
+// decoder that feeds it: verdicts are the same without the others.
 func (p *Program) Needs() schemas.FieldSet {
 	// Whatever the rules: whom an event counts for, whether it was refused already,
 	// and its endpoint.
 	names := []string{"peer_ip", "x_forwarded_for", "blocked", "route"}
 	for _, r := range p.set.Rules {
-		switch {
-		case slices.Contains(summarizedTypes, r.Type):
-			names = append(names, "latency_ms", "response_bytes")
-		case kinds[r.Type] == nil:
-			return 0 // nobody has said here what such a rule reads
-		}
 		names = append(names, r.reads()...)
 	}
 	return schemas.FieldsNamed(names...)
@@ -32,6 +21,12 @@ func (r *Rule) reads() []string {
 		for _, f := range r.When.fields {
 			names = append(names, f.name)
 		}
+	}
+	switch {
+	case r.Metric == MetricCost:
+		names = append(names, "latency_ms")
+	case r.Learned && r.Metric == "":
+		names = append(names, "latency_ms", "response_bytes")
 	}
 	if r.Pattern != nil && r.Pattern.status == nil {
 		names = append(names, "response_body", "response_fields")

@@ -11,10 +11,11 @@ import (
 // them, take little memory; of others it is a tally.
 type openSummary struct {
 	tally    *tallied
-	n        int    // of few
-	copy     uint64 // the number of the last copy that has it, or was begun before it was there
-	endpoint string // its key
-	start    int64  // of the bucket, s
+	peers    *schemas.Peers // of views that compare clients: all that there is
+	n        int            // of few
+	copy     uint64         // the number of the last copy that has it, or was begun before it was there
+	endpoint string         // its key
+	start    int64          // of the bucket, s
 	view     int
 	pooled   bool
 	few      [fewMeasures]measure
@@ -42,6 +43,7 @@ func (x *openSummary) add(m *measure, pool *summaryPool) {
 // fill makes s the summary, in the lists that s has.
 func (x *openSummary) fill(s *schemas.Summary) {
 	*s = schemas.Summary{Endpoint: x.endpoint, Pooled: x.pooled, Start: x.start, Latency: s.Latency[:0], Evidence: s.Evidence[:0], Clients: s.Clients[:0]}
+	s.Peers = x.peers
 	if x.tally != nil {
 		x.tally.fill(s)
 		return

@@ -13,7 +13,7 @@ import (
 // Program is a rules file made ready to run: immutable, shared by all engines.
 type Program struct {
 	set     *Ruleset
-	rules   []*rule // those that are judged, in file order
+	rules   []*rule // those that are judged, in file order, and those that count for views
 	views   []*View // of learned rules, by id
 	bundles []*bundle
 	longest int64 // the longest window, µs
@@ -32,6 +32,7 @@ type rule struct {
 	span     span
 	kind     *kind
 	static   bool // endpoint and status alone decide whether the rule counts an event
+	view     int  // outlier: the view that it counts for
 }
 
 // bundle is the rules whose counters share a record: they count for the same
@@ -77,10 +78,10 @@ func (r *rule) lanesOf(matched bool) uint16 {
 }
 
 // cellsOf gives the cells that an event takes which the rule sees, as bits of a
-// record's present: those of its lanes, or the rule's extra.
+// record's present: those of its lanes, or the rule's extras.
 func (r *rule) cellsOf(lanes uint16) uint32 {
 	if r.kind.extras > 0 {
-		return 1 << r.bit
+		return (1<<r.kind.extras - 1) << r.bit
 	}
 	return uint32(lanes)
 }
@@ -109,9 +110,7 @@ func Compile(set *Ruleset) (*Program, error) {
 	for _, r := range set.Rules {
 		patterns = append(patterns, r.Endpoints...)
 		if r.Learned {
-			if slices.Contains(summarizedTypes, r.Type) {
-				p.look(r)
-			}
+			p.look(r)
 			continue
 		}
 		if r.Window > maxWindow {
@@ -123,6 +122,12 @@ func Compile(set *Ruleset) (*Program, error) {
 	}
 	if problems != nil {
 		return nil, &Refusal{Problems: problems}
+	}
+	for i, v := range p.views {
+		if v.metric != "" {
+			p.rules = append(p.rules, v.counter(i, len(p.rules)))
+			p.longest = max(p.longest, hour)
+		}
 	}
 	for _, r := range p.rules {
 		p.bundle(r)
@@ -138,9 +143,9 @@ func Compile(set *Ruleset) (*Program, error) {
 	return p, nil
 }
 
-// bundle gives r its lanes or its extra in the first bundle of its group with room.
+// bundle gives r its lanes or its extras in the first bundle of its group with room.
 func (p *Program) bundle(r *rule) {
-	r.kind = kinds[r.Type]
+	r.kind = kindFor(r.Type, r.Metric)
 	lanes, extras := r.kind.lanes, r.kind.extras
 	var reset *rule
 	if r.ResetOnBan && len(r.GroupBy) > 0 {
@@ -164,7 +169,9 @@ func (p *Program) bundle(r *rule) {
 	if extras > 0 {
 		r.bit = uint(lanesPerRecord + len(b.extras))
 		r.matching = r.bit
-		b.extras = append(b.extras, r)
+		for range extras {
+			b.extras = append(b.extras, r)
+		}
 		if r.kind == &distinct {
 			b.sets = append(b.sets, r.bit)
 		}
@@ -250,9 +257,11 @@ func (p *Program) template(dst []byte, ev *schemas.Event) ([]byte, bool) {
 
 // String names the rules, for logs.
 func (p *Program) String() string {
-	ids := make([]string, len(p.rules))
-	for i, r := range p.rules {
-		ids[i] = r.ID
+	var ids []string
+	for _, r := range p.rules {
+		if r.Metric == "" {
+			ids = append(ids, r.ID)
+		}
 	}
 	return strings.Join(ids, ", ")
 }

@@ -88,8 +88,8 @@ func (l *loader) kind(m *mapping, r *Rule) bool {
 	case slices.Contains(learnedTypes, r.Type):
 		r.Learned = true
 		r.Sensitivity = "normal"
-		if !slices.Contains(summarizedTypes, r.Type) {
-			m.warn(e.line, "type %s is accepted and not judged yet", r.Type)
+		if r.Type == TypeOutlier {
+			r.Metric = MetricRequests
 		}
 	}
 	return true
@@ -117,7 +117,7 @@ func (l *loader) value(m *mapping, e *entry, r *Rule) {
 		readDuration(m, e, &r.ThrottleFor)
 	case "remind":
 		readDuration(m, e, &r.Remind)
-	case "window_edge", "emit", "action", "mode", "sensitivity":
+	case "window_edge", "emit", "action", "mode", "sensitivity", "metric":
 		if word, ok := m.oneOf(e, keyOf(e.key).values); ok {
 			r.choose(e.key, word)
 		}
@@ -152,6 +152,8 @@ func (r *Rule) choose(key, word string) {
 		r.Passive = word == "passive"
 	case "sensitivity":
 		r.Sensitivity = word
+	case "metric":
+		r.Metric = Metric(word)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // fuzzRules have counts of every form: shared logs, ratios, silences, the three forms
-// of sets of values, groups, names, and bans.
+// of sets of values, groups, names, totals of clients, and bans.
 const fuzzRules = `version: 1
 lateness: 30s
 rules:
@@ -21,6 +21,8 @@ rules:
   - {id: seen, type: match, when: 'status == 404', window: 60s}
   - {id: paths, type: distinct, field: path, threshold: 40, window: 600s}
   - {id: few, type: distinct, field: path, threshold: 5, window: 600s, group_by: [subject, endpoint]}
+  - {id: unlike, type: outlier, metric: distinct_paths}
+  - {id: costly, type: outlier, metric: requests}
   - {id: slow, type: usage, threshold: 3, window: 60s, action: throttle, throttle_for: 9s}
   - {id: late, type: latency}
   - {id: lost, type: status_mix, when: 'status == 404', group_by: [host, endpoint]}

@@ -67,7 +67,8 @@ type Rule struct {
 	Message          string
 	Tags             []string
 
-	Learned     bool   // latency, status_mix, rate: judged by summaries; outlier: accepted with a warning, not judged
+	Learned     bool   // latency, status_mix, rate, outlier
+	Metric      Metric // outlier
 	Sensitivity string // learned: low, normal, high
 	Remind      int64  // learned: 0: never
 

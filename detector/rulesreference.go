@@ -77,9 +77,10 @@ var typeDocs = []typeDoc{
   endpoint: GET /search
   group_by: [service, endpoint]
   remind: 1h`},
-	{TypeOutlier, "Learned deviation of one client from all others of the same endpoint. Accepted, not judged yet.", `
+	{TypeOutlier, "Compares each client with all others of the same endpoint: what it has done in this hour with what they have, and with what clients did in the hours before. A client is reported that has many times what 99 % of the others have (20 times with sensitivity: low, 10 with normal, 5 with high; twice that when one hour is known), is beyond what the spread of the population makes likely, and has 50 requests, 20 errors, 30 different paths or 60 s of latency at least, among 20 others at least. In the first hour of an endpoint nobody is reported; who has much then is known, and is reported for twice as much. The client is the subject. An episode ends once the client was like the others for an hour; it is reported again only for twice as much, or after a week of being like them.", `
 - id: unlike-the-others
   type: outlier
+  metric: distinct_paths
   sensitivity: high
   action: alert`},
 }

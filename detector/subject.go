@@ -52,7 +52,7 @@ func (e *Engine) name(s subject, o *observed) (schemas.Scope, string) {
 // subject's, or for a group a digest with the group and how often it was reset; t is the
 // event's time.
 func (e *Engine) locate(l *located, b *bundle, s key, hash uint64, ev *schemas.Event, ep *endpoint, t int64) {
-	l.shard = e.shardAt(hash)
+	l.shard, l.folded = e.shardAt(hash), false
 	if len(b.groupBy) == 0 {
 		l.key, l.hash = s, b.hash(hash)
 		return

@@ -87,7 +87,7 @@ func (e *Engine) summarize(o *observed) {
 	measured := false
 	for i := range o.endpoint.views {
 		a := &o.endpoint.views[i]
-		if !a.view.sees(e, o) {
+		if a.view.metric != "" || !a.view.sees(e, o) {
 			continue
 		}
 		if !measured {

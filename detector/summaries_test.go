@@ -26,6 +26,9 @@ func (l *gathered) take(e *Engine) {
 		s.Latency = append([]schemas.LatencyBin(nil), s.Latency...)
 		s.Evidence = append([]schemas.LatencyEvidence(nil), s.Evidence...)
 		s.Clients = append([]uint32(nil), s.Clients...)
+		if s.Peers != nil {
+			s.Peers = &schemas.Peers{Moves: slices.Clone(s.Peers.Moves), Tops: slices.Clone(s.Peers.Tops)}
+		}
 		l.summaries = append(l.summaries, s)
 	}
 	if mark != nil {
@@ -173,7 +176,7 @@ rules:
 	for _, s := range l.summaries {
 		got[seen[s.View]] += fmt.Sprintf("%s %d;", s.Endpoint, s.Requests)
 	}
-	want := map[string]string{"ab": "GET /x 2;GET /y 1;", "c": "GET /x 2;", "d": "GET /x 1;", "e": "GET /x 1;"}
+	want := map[string]string{"ab": "GET /x 2;GET /y 1;", "c": "GET /x 2;", "d": "GET /x 1;", "e": "GET /x 1;", "f": "GET /x 0;GET /y 0;"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("summaries by rules (-want +got):\n%s", d)
 	}

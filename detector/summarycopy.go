@@ -105,17 +105,23 @@ func (k *summaryCopying) before(x *openSummary) {
 // append appends an encoding of the summary: numbers as varints, unless they use most of
 // their bits. Closed is until when buckets were closed.
 func (x *openSummary) append(dst []byte, closed int64) []byte {
-	front := uint64(x.view) << 2
+	front := uint64(x.view) << summaryFlags
 	if x.pooled {
 		front |= summaryPooled
 	}
 	if x.tally != nil {
 		front |= summaryTallied
 	}
+	if x.peers != nil {
+		front |= summaryCompared
+	}
 	dst = binary.AppendUvarint(dst, front)
 	dst = binary.AppendUvarint(dst, uint64((x.start-closed)/schemas.SummarySeconds))
 	dst = append(binary.AppendUvarint(dst, uint64(len(x.endpoint))), x.endpoint...)
-	if x.tally != nil {
+	switch {
+	case x.peers != nil:
+		return appendPeers(dst, x.peers)
+	case x.tally != nil:
 		return x.tally.append(dst)
 	}
 	dst = binary.AppendUvarint(dst, uint64(x.n))
@@ -127,8 +133,10 @@ func (x *openSummary) append(dst []byte, closed int64) []byte {
 
 // What the first number of a summary says besides the view.
 const (
-	summaryPooled  = 1
-	summaryTallied = 2
+	summaryPooled   = 1
+	summaryTallied  = 2
+	summaryCompared = 4
+	summaryFlags    = 3
 )
 
 func (m *measure) append(dst []byte) []byte {

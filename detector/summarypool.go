@@ -1,21 +1,28 @@
 package detector
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/apiwarden/apiwarden/schemas"
+)
 
 // summaryPool keeps what was used for later buckets, so that events find memory there.
 type summaryPool struct {
 	free    []*openSummary
 	tallies []*tallied
+	peers   []*schemas.Peers
 	buckets []*openBucket
 	made    int   // summaries, free or not
 	most    int   // of those, how many were in use at a time since the pool was trimmed
-	bytes   int64 // of all summaries and tallies that were made
+	bytes   int64 // of all summaries, tallies and peers that were made
 }
 
 const (
 	// summaryBytes is what a summary takes, with its place in a map.
 	summaryBytes = int64(unsafe.Sizeof(openSummary{})) + 64
 	tallyBytes   = int64(unsafe.Sizeof(tallied{}))
+	// peersBytes is what the lists of peers take, mostly.
+	peersBytes = int64(unsafe.Sizeof(schemas.Peers{})) + 16*int64(unsafe.Sizeof(schemas.PeerMove{})) + 4*int64(unsafe.Sizeof(schemas.PeerTotal{})+16)
 )
 
 // take gives an empty summary.
@@ -46,8 +53,25 @@ func (p *summaryPool) tally() *tallied {
 	return t
 }
 
+// comparing gives peers of whom nothing is known.
+func (p *summaryPool) comparing() *schemas.Peers {
+	n := len(p.peers)
+	if n == 0 {
+		p.bytes += peersBytes
+		return &schemas.Peers{Moves: make([]schemas.PeerMove, 0, 16)}
+	}
+	x := p.peers[n-1]
+	p.peers = p.peers[:n-1]
+	clear(x.Tops)
+	x.Moves, x.Tops = x.Moves[:0], x.Tops[:0]
+	return x
+}
+
 // put takes a summary back.
 func (p *summaryPool) put(x *openSummary) {
+	if x.peers != nil {
+		p.peers = append(p.peers, x.peers)
+	}
 	if x.tally != nil {
 		p.tallies = append(p.tallies, x.tally)
 	}
@@ -97,6 +121,10 @@ func (p *summaryPool) trim() {
 	for n := len(p.tallies) - 1; n >= 0 && n >= p.made; n-- {
 		p.tallies[n], p.tallies = nil, p.tallies[:n]
 		p.bytes -= tallyBytes
+	}
+	for n := len(p.peers) - 1; n >= 0 && n >= p.made; n-- {
+		p.peers[n], p.peers = nil, p.peers[:n]
+		p.bytes -= peersBytes
 	}
 	if len(p.buckets) > openBuckets {
 		clear(p.buckets[openBuckets:])

@@ -157,7 +157,7 @@ func (r *summaryReader) summary() error {
 	if !there {
 		return fmt.Errorf("a summary is of %d, where no bucket is open", start)
 	}
-	b, view := r.s.open[at], int(front>>2)
+	b, view := r.s.open[at], int(front>>summaryFlags)
 	if view >= len(b.views) {
 		return fmt.Errorf("a summary is of view %d, of which there are %d", view, len(b.views))
 	}
@@ -166,10 +166,14 @@ func (r *summaryReader) summary() error {
 	}
 	x := r.s.pool.take()
 	x.view, x.endpoint, x.pooled, x.start, x.copy = view, string(key), front&summaryPooled != 0, start, r.s.copying.number
-	if front&summaryTallied != 0 {
+	switch {
+	case front&summaryCompared != 0:
+		x.peers = r.s.pool.comparing()
+		r.peers(x.peers)
+	case front&summaryTallied != 0:
 		x.tally = r.s.pool.tally()
 		r.tally(x.tally)
-	} else {
+	default:
 		x.n = int(r.small(fewMeasures))
 		for i := range x.few[:x.n] {
 			r.measure(&x.few[i])

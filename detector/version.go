@@ -46,6 +46,9 @@ func decidesBy(r *Rule) string {
 	if r.Learned {
 		line("sensitivity", r.Sensitivity)
 		line("remind", r.Remind)
+		if r.Metric != "" && r.Metric != MetricRequests {
+			line("metric", r.Metric)
+		}
 		return b.String()
 	}
 	switch r.Type {

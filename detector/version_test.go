@@ -26,6 +26,8 @@ rules:
   - {id: match, type: match, when: 'status == 404', action: alert}
   - {id: latency, type: latency, sensitivity: high, remind: 1h}
   - {id: rate, type: rate, group_by: [service, endpoint], action: alert}
+  - {id: outlier, type: outlier, metric: requests}
+  - {id: outlier-cost, type: outlier, metric: cost, sensitivity: low}
 `
 
 func TestRuleVersionsAreWhatTheyWere(t *testing.T) {

@@ -15,7 +15,8 @@ type View struct {
 	ID    string  // of what it looks at, the same in every release; summaries carry it
 	Rules []*Rule // that share it, in file order; never none
 
-	group string // what is grouped by beside the endpoint: service, host, or "" for nothing
+	group  string // what is grouped by beside the endpoint: service, host, or "" for nothing
+	metric Metric // of rules of type outlier: what is added up for each client
 }
 
 // viewOf gives the id of the view of a rule: a hash of what it looks at. It must never
@@ -25,7 +26,11 @@ func viewOf(r *Rule) string {
 	if r.When != nil {
 		when = strings.TrimSpace(r.When.String())
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", r.GroupBy, canonicalEndpoints(r.Endpoints), when, canonicalPrefixes(r.Exempt)))
+	text := fmt.Appendf(nil, "%q %q %q %q", r.GroupBy, canonicalEndpoints(r.Endpoints), when, canonicalPrefixes(r.Exempt))
+	if r.Metric != "" {
+		text = fmt.Appendf(text, " %q", r.Metric)
+	}
+	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:6])
 }
 
@@ -34,7 +39,7 @@ func (p *Program) look(r *Rule) {
 	id := viewOf(r)
 	i, there := slices.BinarySearchFunc(p.views, id, func(v *View, id string) int { return strings.Compare(v.ID, id) })
 	if !there {
-		v := &View{ID: id}
+		v := &View{ID: id, metric: r.Metric}
 		for _, field := range r.GroupBy {
 			if field != "endpoint" {
 				v.group = field
@@ -45,8 +50,14 @@ func (p *Program) look(r *Rule) {
 	p.views[i].Rules = append(p.views[i].Rules, r)
 }
 
-// Views gives what the learned rules of a program look at, in the order of their ids;
-// rules of type outlier have no view.
+// counter gives the rule that counts for a view of outlier rules: one for all that share it.
+func (v *View) counter(view, index int) *rule {
+	r := *v.Rules[0]
+	r.ID, r.Version = v.ID, v.ID // so the counts are found under other rules with the same view
+	return &rule{Rule: &r, index: index, span: newSpan(hour, false), view: view}
+}
+
+// Views gives what the learned rules of a program look at, in the order of their ids.
 func (p *Program) Views() []*View { return p.views }
 
 // viewIDs names the views of a program, in their order.

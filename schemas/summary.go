@@ -29,6 +29,8 @@ type Summary struct {
 	Latency   []LatencyBin      `json:"latency,omitempty"`    // in the order of the bins; requests without a latency are in none
 	Evidence  []LatencyEvidence `json:"evidence,omitempty"`   // in the order of their times, then hashes
 	Clients   []uint32          `json:"clients,omitempty"`    // the SummaryClients smallest hashes of clients, rising
+
+	Peers *Peers `json:"peers,omitempty"` // of views that compare clients with each other; these have nothing but this
 }
 
 // SummaryClients is how many hashes of clients a summary keeps, at most. The number of

@@ -18,6 +18,12 @@ func (s *Summary) Merge(o *Summary) {
 	for _, b := range o.Latency {
 		s.AddLatency(b.Bin, b.Count)
 	}
+	if o.Peers != nil {
+		if s.Peers == nil {
+			s.Peers = &Peers{}
+		}
+		s.Peers.Merge(o.Peers)
+	}
 	for _, e := range o.Evidence {
 		s.AddEvidence(e)
 	}
