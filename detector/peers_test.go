@@ -110,7 +110,7 @@ rules:
 	e = reborn(t, e, other, 30)
 	hits(30, 40)
 	wantTotals(t, "restored under other rules", e, ev, 0, 0, 40, 400)
-	e.Adopt(mustLoad(t, peerRules))
+	e.Adopt(40, mustLoad(t, peerRules))
 	hits(40, 50)
 	wantTotals(t, "the first rules again", e, ev, 10, 10, 50, 500)
 }

@@ -2,8 +2,6 @@ package schemas
 
 import (
 	"cmp"
-	"encoding/json"
-	"fmt"
 	"slices"
 )
 
@@ -112,34 +110,7 @@ func comparePeers(a, b PeerTotal) int {
 }
 
 // MarshalJSON writes [bin, clients].
-func (m PeerMove) MarshalJSON() ([]byte, error) {
-	return fmt.Appendf(nil, "[%d,%d]", m.Bin, m.Count), nil
-}
-
-// UnmarshalJSON reads [bin, clients].
-func (m *PeerMove) UnmarshalJSON(text []byte) error {
-	var pair [2]int64
-	if err := json.Unmarshal(text, &pair); err != nil {
-		return fmt.Errorf("move of peers: %w", err)
-	}
-	if pair[0] < 0 || pair[0] >= PeerBins {
-		return fmt.Errorf("move of peers: there is no bin %d", pair[0])
-	}
-	m.Bin, m.Count = uint8(pair[0]), pair[1]
-	return nil
-}
+func (m PeerMove) MarshalJSON() ([]byte, error) { return appendPeerMove(nil, m), nil }
 
 // MarshalJSON writes [client, total].
-func (t PeerTotal) MarshalJSON() ([]byte, error) { return json.Marshal([2]any{t.Client, t.Total}) }
-
-// UnmarshalJSON reads [client, total].
-func (t *PeerTotal) UnmarshalJSON(text []byte) error {
-	pair := [2]any{&t.Client, &t.Total}
-	if err := json.Unmarshal(text, &pair); err != nil {
-		return fmt.Errorf("total of a peer: %w", err)
-	}
-	if !(t.Total >= 0) {
-		return fmt.Errorf("total of a peer: %g is none", t.Total)
-	}
-	return nil
-}
+func (t PeerTotal) MarshalJSON() ([]byte, error) { return appendPeerTotal(nil, t), nil }

@@ -41,6 +41,9 @@ func AppendSummary(dst []byte, s *Summary) []byte {
 	if len(s.Clients) > 0 {
 		dst = appendList(append(dst, `,"clients":`...), s.Clients, func(dst []byte, c uint32) []byte { return appendInt(dst, int64(c)) })
 	}
+	if s.Peers != nil {
+		dst = appendPeers(append(dst, `,"peers":`...), s.Peers)
+	}
 	return append(dst, '}')
 }
 
@@ -156,6 +159,12 @@ func (s *Summary) field(name string, v gjson.Result) (err error) {
 			s.Latency = append(s.Latency, LatencyBin{Bin: uint8(bin), Count: count})
 			return errors.Join(err, err2)
 		})
+	case "peers":
+		s.Peers = &Peers{}
+		v.ForEach(func(key, list gjson.Result) bool {
+			err = s.Peers.field(key.Str, list)
+			return err == nil
+		})
 	case "evidence":
 		var triple [3]string
 		err = eachTuple(v.Raw, triple[:], func() error {
@@ -245,12 +254,17 @@ func (s *Summary) check() error {
 			return errors.New("its clients are out of order")
 		}
 	}
+	if s.Peers != nil {
+		if err := s.Peers.check(); err != nil {
+			return err
+		}
+	}
 	switch {
 	case s.View == "" || s.Endpoint == "" || len(s.View)+len(s.Endpoint)+len(s.Topic) > maxSummaryText:
 		return errors.New("it names no view or no endpoint")
 	case s.Start%SummarySeconds != 0 || s.Start < 0 || s.Start > 1<<40:
 		return fmt.Errorf("%d is no beginning of a bucket", s.Start)
-	case s.Partition < 0 || s.Requests < 1 || s.Requests > 1<<53 || classes > s.Requests || timed > s.Requests || s.Bytes < 0 || s.LatencyUS < 0:
+	case s.Partition < 0 || s.Requests < 0 || s.Requests == 0 && s.Peers == nil || s.Requests > 1<<53 || classes > s.Requests || timed > s.Requests || s.Bytes < 0 || s.LatencyUS < 0:
 		return errors.New("its counts do not fit together")
 	case len(s.Clients) > SummaryClients || len(s.Evidence) > SummaryEvidence*SummarySeconds:
 		return errors.New("it has more clients, or more evidence, than a summary may have")

@@ -39,6 +39,15 @@ func drawSummary(t *rapid.T) Summary {
 	for c := rapid.Uint64Range(0, 1<<33).Draw(t, "client"); c < 1<<32 && len(s.Clients) < SummaryClients; c += rapid.Uint64Range(1, 1<<31).Draw(t, "next") {
 		s.Clients = append(s.Clients, uint32(c))
 	}
+	if rapid.Bool().Draw(t, "peers") {
+		s.Peers = &Peers{}
+		for range rapid.IntRange(0, 5).Draw(t, "moves") {
+			s.Peers.Move(rapid.IntRange(0, PeerBins-1).Draw(t, "bin"), rapid.Int64Range(-9, 9).Draw(t, "clients"))
+		}
+		for range rapid.IntRange(0, 5).Draw(t, "tops") {
+			s.Peers.Top(PeerTotal{rapid.StringN(1, 20, -1).Draw(t, "peer"), rapid.Float64Range(0, 1e12).Draw(t, "total")})
+		}
+	}
 	return s
 }
 
@@ -76,7 +85,7 @@ func TestSummariesComeBack(t *testing.T) {
 
 func TestSummariesThatAreNone(t *testing.T) {
 	good := `{"version":1,"view":"v","endpoint":"GET /","topic":"api-logs","partition":0,"start":100,"requests":5,"classes":[0,5,0,0,0],"bytes":0,` +
-		`"latency":[[3,2],[9,1]],"evidence":[[100000001,2.5,7],[101000000,3,8]],"clients":[1,5]}`
+		`"latency":[[3,2],[9,1]],"evidence":[[100000001,2.5,7],[101000000,3,8]],"clients":[1,5],"peers":{"moves":[[3,-1],[4,1]],"tops":[["::1",9],["::2",8.5]]}}`
 	var s Summary
 	if err := DecodeSummary([]byte(good), &s); err != nil {
 		t.Fatal(err)
@@ -88,6 +97,8 @@ func TestSummariesThatAreNone(t *testing.T) {
 		"a bin that is none": {`[9,1]`, `[96,1]`}, "bins backwards": {`[3,2],[9,1]`, `[9,1],[3,2]`}, "half a bin": {`[9,1]`, `[9]`}, "an empty bin": {`[9,1]`, `[9,0]`},
 		"evidence of another bucket": {`101000000`, `111000000`}, "evidence backwards": {`101000000`, `100000000`}, "below nothing": {`2.5`, `-2.5`},
 		"the same client twice": {`[1,5]`, `[5,5]`}, "too large a hash": {`[1,5]`, `[1,4294967296]`}, "too many clients": {`[1,5]`, ascending(SummaryClients + 1)},
+		"moves backwards": {`[3,-1],[4,1]`, `[4,1],[3,-1]`}, "a move of nobody": {`[4,1]`, `[4,0]`}, "a move to no bin": {`[4,1]`, `[128,1]`}, "a peer without a name": {`"::2"`, `""`},
+		"peers backwards": {`8.5`, `9.5`}, "a peer below nothing": {`8.5`, `-8.5`}, "a peer without a total": {`["::2",8.5]`, `["::2"]`}, "a total in words": {`8.5`, `"8"`},
 		"a partition below 0": {`"partition":0`, `"partition":-1`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -172,3 +172,11 @@ PRIMARY KEY (scope, value, record_time)
 ORDER BY (scope, value, record_time, topic, partition, offset)
 TTL toDateTime(record_time) + toIntervalSecond(15552000)
 SETTINGS ttl_only_drop_parts = 1;
+
+-- 0005_episodes.sql
+-- Verdicts of learned rules belong to an episode: one opens it, others remind of it, one
+-- closes it. Both columns are empty in the verdicts of other rules.
+
+ALTER TABLE apiwarden.verdicts ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS `episode_id` String COMMENT 'what verdicts of one episode of a learned rule have in common' CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS `phase` LowCardinality(String) COMMENT 'open, remind or close';
