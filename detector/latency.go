@@ -59,7 +59,7 @@ const (
 
 	farThreshold     = 8.0 // of the sum, at normal sensitivity
 	farMost          = 9.2
-	farSeconds       = 15.0 // since the sum left 0
+	farSeconds       = 16.0 // since the sum left 0
 	typicalThreshold = 10.0
 	typicalMost      = 11.5
 	typicalSeconds   = 20.0

@@ -24,6 +24,8 @@ rules:
   - {id: slow, type: latency, action: alert}
   - {id: traffic, type: rate, action: alert}
   - {id: answers, type: status_mix, action: alert}
+  - {id: greedy, type: outlier, metric: requests, action: alert}
+  - {id: costly, type: outlier, metric: cost, action: alert}
 `
 
 // TestQuietWeek replays a week of the demo's innocents, three hours of whom would already
