@@ -94,7 +94,8 @@ func (b *board) verdict(v schemas.Verdict, now time.Time) {
 		b.bansBegun++
 		b.banned[v.Subject] = true
 	}
-	if !b.live.IsZero() && !v.EventTime.Time().Before(b.live) {
+	// What is learned is judged by the bucket, long after its events.
+	if v.EpisodeID == "" && !b.live.IsZero() && !v.EventTime.Time().Before(b.live) {
 		b.ages = push(b.ages, now.Sub(v.EventTime.Time()), keptAges)
 	}
 }

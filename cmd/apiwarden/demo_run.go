@@ -311,5 +311,16 @@ func (d *demo) play(running, acting context.Context) (*reckoning, error) {
 	if running.Err() != nil {
 		return nil, running.Err()
 	}
-	return d.reckon(flushing, seconds, settled, acting.Err() != nil)
+	// What is learned is judged when a bucket is complete, which may be while it is reckoned.
+	for {
+		before, _, _ := d.board.counts()
+		r, err := d.reckon(flushing, seconds, settled, acting.Err() != nil)
+		if err == nil && r.VerdictsStored == r.Verdicts {
+			return r, nil
+		}
+		settled = d.course.until(flushing, "finishing", patience, d.finished) == nil
+		if now, _, _ := d.board.counts(); now == before || flushing.Err() != nil {
+			return r, err
+		}
+	}
 }

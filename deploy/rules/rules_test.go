@@ -297,11 +297,14 @@ func fromAnywhere(make func(i int) event) func(i int) event {
 }
 
 func TestShippedRules(t *testing.T) {
-	testRules(t, load(t, "."), cases)
+	all := maps.Clone(cases)
+	maps.Copy(all, learnedCases)
+	testRules(t, load(t, "."), all)
 }
 
 func TestRulesByAccount(t *testing.T) {
 	all := maps.Clone(cases)
+	maps.Copy(all, learnedCases)
 	maps.Copy(all, accountCases)
 	testRules(t, withAccounts(t), all)
 }
@@ -405,6 +408,7 @@ func judge(t *testing.T, p *detector.Program, streams []stream) (verdicts []sche
 		t.Fatal(err)
 	}
 	engine := detector.NewEngine(p, detector.Options{Topic: "api-logs"})
+	learned := detector.NewBaselines(p, detector.BaselinesOptions{})
 	var ev schemas.Event
 	for offset, line := range log {
 		if err := dec.Decode(line.text, &ev); err != nil {
@@ -419,6 +423,17 @@ func judge(t *testing.T, p *detector.Program, streams []stream) (verdicts []sche
 			v.Details = strings.Clone(v.Details)
 			verdicts = append(verdicts, v)
 		}
+		summaries, mark := engine.TakeSummaries()
+		if mark == nil {
+			continue
+		}
+		for i := range summaries {
+			learned.Merge(&summaries[i])
+		}
+		mark.Partitions = 1
+		learned.Mark(mark)
+		learned.Close(learned.Complete(), nil)
+		verdicts = append(verdicts, learned.Take()...)
 	}
 	return verdicts
 }
