@@ -58,7 +58,7 @@ func DefaultInputConfig() InputConfig { return InputConfig{MaxRecordBytes: 1 << 
 func DefaultStateConfig() StateConfig {
 	return StateConfig{
 		Interval: schemas.Duration(time.Minute), MaxBytes: 4 << 30, Shards: 64, MaxEndpoints: 10_000,
-		MaxBaselineBytes: 256 << 20, StatsGrace: schemas.Duration(30 * time.Second),
+		MaxBaselineBytes: 512 << 20, StatsGrace: schemas.Duration(30 * time.Second),
 	}
 }
 

@@ -73,14 +73,12 @@ func (l *learner) judge(m *Metrics, now time.Time) {
 }
 
 // hurry judges buckets before they have waited for long enough, because there is no room
-// for more of them; first those that only partitions are missing from which nobody has
-// ever heard. It reports whether there were any.
+// for more of them: the oldest eighth, or where nothing but partitions are missing from which
+// nobody has ever heard, all that the others have closed. It reports whether there were any.
 func (l *learner) hurry() bool {
-	until := l.grace.heard()
-	if until <= l.closed {
-		until = l.baselines.Newest()
-	}
-	return l.closeUntil(until)
+	oldest := max(l.closed, l.baselines.Oldest())
+	eighth := (l.baselines.Newest() - oldest) / 8 / schemas.SummarySeconds * schemas.SummarySeconds
+	return l.closeUntil(max(l.grace.heard(), oldest+max(schemas.SummarySeconds, eighth)))
 }
 
 // close judges the buckets that are complete at an instant, or have waited for long

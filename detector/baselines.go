@@ -1,6 +1,7 @@
 package detector
 
 import (
+	"math"
 	"slices"
 
 	"github.com/apiwarden/apiwarden/schemas"
@@ -90,7 +91,33 @@ func (b *Baselines) Merge(s *schemas.Summary) Merging {
 		return NoView
 	}
 	b.fresh = false
-	return b.shardOf(s.View, s.Endpoint).merge(v, s)
+	return b.shardOf(s.View, s.Endpoint).merge(v, s, b.room())
+}
+
+// room says whether open buckets may take more: a share of the bound, whichever shard they
+// are in, for few endpoints lie in few shards.
+func (b *Baselines) room() bool {
+	var open, bound int64
+	for i := range b.shards {
+		open += b.shards[i].openBytes
+		bound += b.shards[i].bound
+	}
+	return bound == 0 || open < bound/openShare
+}
+
+// Oldest gives the start of the oldest bucket in which something is open, s since the
+// epoch; 0 where nothing is.
+func (b *Baselines) Oldest() int64 {
+	oldest := int64(math.MaxInt64)
+	for i := range b.shards {
+		for start := range b.shards[i].open {
+			oldest = min(oldest, start)
+		}
+	}
+	if oldest == math.MaxInt64 {
+		return 0
+	}
+	return oldest
 }
 
 // shardOf gives the shard of an endpoint, by a hash that stays the same (FNV-1a).

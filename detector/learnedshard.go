@@ -104,21 +104,22 @@ func (s *learnedShard) adopt(views map[string]*learnedView) {
 	}
 }
 
-func (s *learnedShard) merge(v *learnedView, sum *schemas.Summary) Merging {
+// merge takes in a summary; a new one only where there is room.
+func (s *learnedShard) merge(v *learnedView, sum *schemas.Summary, room bool) Merging {
 	if sum.Start+schemas.SummarySeconds <= s.closed {
 		return TooLate
 	}
 	bucket := s.open[sum.Start]
-	if bucket == nil {
-		bucket = mergedBucket{}
-		s.open[sum.Start] = bucket
-	}
 	id := endpointID{v.id, sum.Endpoint}
 	m := bucket[id]
 	switch {
-	case m == nil && s.bound > 0 && s.openBytes >= s.bound/openShare:
+	case m == nil && !room:
 		return NoRoom
 	case m == nil:
+		if bucket == nil {
+			bucket = mergedBucket{}
+			s.open[sum.Start] = bucket
+		}
 		if e := s.endpoints[id]; e != nil {
 			id.key = e.key
 		} else {
