@@ -53,7 +53,7 @@ func (s *session) settle(ctx context.Context, p *partition) error {
 	if p.rotation == nil {
 		p.rotation = newRotation(p.journal.pieces(), time.Duration(s.cfg.State.Interval), p.kept.first, time.Now())
 	}
-	p.replay = nil
+	p.replay, p.heard = nil, time.Now()
 	s.deps.Metrics.engine(p, p.engine.Stats())
 	s.deps.Metrics.Restore.Set(time.Since(r.began).Seconds())
 	r.log.Info("partition is live", zap.Int64("offset", p.next), zap.Duration("took", time.Since(r.began)))

@@ -48,7 +48,8 @@ type partition struct {
 	rotation *rotation
 	copying  *errand // of a shard that is being copied; nil: none
 	topicID  [16]byte
-	said     int // of Detect.said, when the journal was brought in line
+	said     int       // of Detect.said, when the journal was brought in line
+	heard    time.Time // when the last records were finished, or the partition became live
 }
 
 // outbox is what the records of one poll have led to.

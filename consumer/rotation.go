@@ -34,6 +34,7 @@ type shardPieces struct {
 	heavy   bool      // the next copy has to be whole
 	renewed bool      // other rules or bounds hold since the copy that is on its way
 	flying  bool      // a copy is on its way
+	touched bool      // it has changed since it was last copied, though no record was judged
 }
 
 // storedCopy is a piece that is acknowledged.
@@ -93,12 +94,13 @@ func (r *rotation) catchUp(now time.Time) {
 // copied now; next is the partition's first offset that is not finished.
 func (r *rotation) dirty(shard int, next int64) bool {
 	s := &r.shards[shard]
-	return !s.flying && s.next != next
+	return !s.flying && (s.next != next || s.touched)
 }
 
 // plan says how a shard is copied: all of it, or what has changed, and into which slot.
 func (r *rotation) plan(shard int) (whole bool, piece sink.StatePiece, parts int) {
 	s := &r.shards[shard]
+	s.touched = false
 	whole = r.wholes || s.heavy || s.copies >= wholeEvery || s.whole.id == 0
 	slot := 1 - s.whole.slot
 	if !whole {

@@ -163,6 +163,9 @@ func (s *session) turn(ctx context.Context, fetches kgo.Fetches) error {
 		}
 		work = later
 	}
+	if err := s.closeIdle(ctx); err != nil {
+		return err
+	}
 	s.progress()
 	return s.snapshot()
 }
@@ -304,7 +307,7 @@ func (s *session) finish(work []batch) {
 		if n := len(b.records); n > 0 {
 			r := b.records[n-1]
 			b.p.lag.finished(r)
-			b.p.next = r.Offset + 1
+			b.p.next, b.p.heard = r.Offset+1, now
 			if r.Offset >= b.p.committed { // what is read again is neither committed nor counted
 				last = append(last, r)
 				seen := sort.Search(n, func(i int) bool { return b.records[i].Offset >= b.p.committed })

@@ -56,10 +56,27 @@ func (e *Engine) closeBuckets(offset int64) {
 	if offset < s.next || s.started && wm < s.due {
 		return
 	}
-	closed := (wm - mod(wm, bucketMicros)) / second
 	if !s.started {
-		s.told = closed
+		s.told = (wm - mod(wm, bucketMicros)) / second
 	}
+	s.closeBefore(wm)
+}
+
+// CloseIdle closes the buckets that would be closed had event time gone on for so long (µs)
+// since the newest event: where nothing happens, what is open would wait for the next
+// event, and all other partitions with it. What comes later all the same is in no summary of
+// a bucket that is closed then; rules that count know nothing of it. next is the offset of
+// the next record. To be called between events, once all that came before is judged.
+func (e *Engine) CloseIdle(next, idle int64) {
+	s := &e.summaries
+	if wm := e.clock.watermark() + idle; s.started && next >= s.next && wm >= s.due {
+		s.closeBefore(wm)
+	}
+}
+
+// closeBefore closes the buckets that end at a time (µs) or before.
+func (s *summaries) closeBefore(t int64) {
+	closed := (t - mod(t, bucketMicros)) / second
 	s.closeUntil(closed)
 	for len(s.open) > 0 && s.open[0].start < closed {
 		s.done = append(s.done, s.open[0])

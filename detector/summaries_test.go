@@ -530,6 +530,35 @@ func TestSummariesOfAnotherFormat(t *testing.T) {
 	}
 }
 
+// TestIdleSummaries: the clock closes buckets where no event does, and what comes later
+// all the same is in none that is closed.
+func TestIdleSummaries(t *testing.T) {
+	e := NewEngine(mustLoad(t, strings.Replace(learnedRules, "30s", "20s", 1)), Options{Topic: "logs"})
+	var l gathered
+	e.CloseIdle(0, 1000*second) // nothing is known of time yet
+	l.observe(e, timed(100, 1, "/a", 1))
+	closed := func() int64 {
+		_, mark := e.TakeSummaries()
+		if mark == nil {
+			return 0
+		}
+		return mark.Closed - origin/second
+	}
+	e.CloseIdle(1, 9*second)
+	if at := closed(); at != 0 {
+		t.Errorf("after 9 s all is closed until %d", at)
+	}
+	e.CloseIdle(1, 30*second)
+	if at := closed(); at != 110 {
+		t.Errorf("after 30 s all is closed until %d, want 110", at)
+	}
+	var late gathered
+	late.observe(e, timed(105, 2, "/a", 1), timed(112, 3, "/a", 1), timed(200, 4, "/a", 1))
+	if len(late.summaries) != 1 || late.summaries[0].Start != origin/second+110 || late.summaries[0].Requests != 1 {
+		t.Errorf("what came later is in %+v", late.summaries)
+	}
+}
+
 // TestPublishedSummaryIsJSON: nothing that an event can say makes a summary that cannot
 // be written.
 func TestPublishedSummaryIsJSON(t *testing.T) {
