@@ -118,7 +118,7 @@ func (l *Latency) Lapse(at int64) (f LatencyFinding, lapsed bool) {
 	}
 	open := st.Phase == latencyOpen
 	if open {
-		f = l.describe(LatencyClosed, st.Newest+latencyLapse)
+		f = l.describe(LatencyLapsed, st.Newest+latencyLapse)
 	}
 	st.settle()
 	return f, open

@@ -158,7 +158,7 @@ func TestLatencyLapses(t *testing.T) {
 	}
 	silent := f.Latency
 	got, lapsed := silent.Lapse(last + latencyLapse + 1)
-	if !lapsed || got.Kind != LatencyClosed || got.Time != last+latencyLapse || silent.Open() {
+	if !lapsed || got.Kind != LatencyLapsed || got.Time != last+latencyLapse || silent.Open() {
 		t.Errorf("lapsed %v: %+v", lapsed, got)
 	}
 	f.run(rng, 1, 9000, 9010, slow)
@@ -219,6 +219,8 @@ func TestLatencySentences(t *testing.T) {
 			"latency of POST /pay: 9 of the last 12 requests looked at took over 240 ms (typically 610 ms); of the 1000 before, 97 % took under 130 ms and half under 48 ms"},
 		{LatencyFinding{Kind: LatencyClosed, Time: 300 * microseconds, Opened: 60 * microseconds, Half: 48, Most: 130},
 			"latency of POST /pay: as usual again after 4 minutes; 97 % of requests usually take under 130 ms and half under 48 ms"},
+		{LatencyFinding{Kind: LatencyLapsed, Half: 48, Most: 130},
+			"latency of POST /pay: no request for half an hour, so nobody knows whether it is still slow; 97 % of requests usually take under 130 ms and half under 48 ms"},
 		{LatencyFinding{Kind: LatencyRelearned, Time: 1860 * microseconds, Opened: 60 * microseconds, Half: 480, Most: 1300, Samples: 700},
 			"latency of POST /pay: slow for 30 minutes, which is taken for usual from now on: 97 % of the last 700 requests took under 1300 ms and half under 480 ms"},
 	} {

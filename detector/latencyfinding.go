@@ -14,6 +14,7 @@ const (
 	LatencyOpened                // an episode began
 	LatencyClosed                // it ended
 	LatencyRelearned             // it ended in being taken for usual: it had lasted too long
+	LatencyLapsed                // it ended because nobody asked any more
 )
 
 // LatencyFinding is one event in the life of an episode. Latencies are in ms.
@@ -91,6 +92,9 @@ func (f *LatencyFinding) Sentence(of string) string {
 	case LatencyClosed:
 		return fmt.Sprintf("%s: as usual again after %s; 97 %% of requests usually take under %s ms and half under %s ms",
 			of, f.lasted(), threeDigits(f.Most), threeDigits(f.Half))
+	case LatencyLapsed:
+		return fmt.Sprintf("%s: no request for half an hour, so nobody knows whether it is still slow; 97 %% of requests usually take under %s ms and half under %s ms",
+			of, threeDigits(f.Most), threeDigits(f.Half))
 	case LatencyRelearned:
 		return fmt.Sprintf("%s: slow for %s, which is taken for usual from now on: 97 %% of the last %d requests took under %s ms and half under %s ms",
 			of, f.lasted(), f.Samples, threeDigits(f.Most), threeDigits(f.Half))
