@@ -32,7 +32,7 @@ func (c *closing) judgePeers(e *learnedEndpoint, s *schemas.Summary) {
 	}
 }
 
-// tendPeers reminds of an endpoint's outliers, and ends their episodes.
+// tendPeers reminds of an endpoint's outliers, in hours in which they are, and ends their episodes.
 func (c *closing) tendPeers(e *learnedEndpoint) {
 	if e.crowd == nil {
 		return
@@ -46,7 +46,7 @@ func (c *closing) tendPeers(e *learnedEndpoint) {
 			p.open = false
 			c.tellPeer(e, r, p, schemas.PhaseClose, c.end, fmt.Sprintf("%s is like its peers again, %s after it %s within an hour at most",
 				p.client, lasting(lasted), e.did(p.peak)))
-		case r.Remind > 0 && lasted*microseconds/r.Remind > p.reminders:
+		case p.hour == hourOf(c.end-1) && r.Remind > 0 && lasted*microseconds/r.Remind > p.reminders:
 			p.reminders = lasted * microseconds / r.Remind
 			c.tellPeer(e, r, p, schemas.PhaseRemind, c.end, fmt.Sprintf("%s is still unlike its peers after %s: it %s within an hour at most",
 				p.client, lasting(lasted), e.did(p.peak)))

@@ -136,7 +136,7 @@ func TestOutlierEpisode(t *testing.T) {
 	for _, v := range verdicts {
 		counts[v.RuleID+" "+string(v.Phase)]++
 	}
-	want := map[string]int{"much open": 1, "much remind": 3, "much close": 1, "quietly open": 1, "quietly close": 1}
+	want := map[string]int{"much open": 1, "much remind": 1, "much close": 1, "quietly open": 1, "quietly close": 1}
 	if d := cmp.Diff(want, counts); d != "" {
 		t.Fatalf("verdicts (-want +got):\n%s\n%q", d, briefly(verdicts))
 	}
