@@ -133,3 +133,51 @@ func TestEpisodeOfLatency(t *testing.T) {
 		}
 	}
 }
+
+// TestEpisodesThatEnd: a number that is back is told apart from one that has become usual,
+// and nobody is reminded of what is as usual already.
+func TestEpisodesThatEnd(t *testing.T) {
+	const change = 3 * perDay
+	for _, c := range []struct {
+		name    string
+		periods int
+		by      float64
+		want    []string
+	}{
+		{"back", 6, 4, []string{
+			"open requests of POST /pay: ",
+			"remind requests of POST /pay, still unusual after 15m: 39",
+			"remind requests of POST /pay, still unusual after 30m: 39",
+			"close requests of POST /pay are as usual again after 45m: 1",
+		}},
+		{"it lasts", 3 * perDay, 4, []string{"open requests of POST /pay: ", "close requests of POST /pay are taken for usual from now on after "}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLearnedSite(t, "version: 1\nrules:\n  - {id: rate, type: rate, action: alert, remind: 15m}\n", BaselinesOptions{})
+			rng := rand.New(rand.NewPCG(1, 2))
+			var got []string
+			for i := range change + c.periods + 12 {
+				x := answers{ok: 500 + 20*rng.NormFloat64()}
+				if i >= change && i < change+c.periods {
+					x.ok *= c.by
+				}
+				for _, v := range l.pass(map[string]answers{"POST /pay": x}) {
+					if strings.HasPrefix(v.Details, "requests") {
+						got = append(got, fmt.Sprint(v.Phase, " ", v.Details))
+					}
+				}
+			}
+			if len(got) > len(c.want) && c.periods > perDay {
+				got = append(got[:1], got[len(got)-1]) // without reminders
+			}
+			if len(got) != len(c.want) {
+				t.Fatalf("%d verdicts, want %d", len(got), len(c.want))
+			}
+			for i, want := range c.want {
+				if !strings.HasPrefix(got[i], want) {
+					t.Errorf("verdict %d is %q, want %q", i, got[i], want)
+				}
+			}
+		})
+	}
+}

@@ -68,6 +68,11 @@ func (p *episode) follow(now float64) {
 	}
 }
 
+// gone says whether what is observed now is nearer to what was usual before the episode
+// than to the farthest that was observed in it. Where it is not, it is unusual no more
+// because it was learned.
+func (p *episode) gone() bool { return math.Abs(p.now-p.usual) < math.Abs(p.now-p.peak) }
+
 // tend reminds of an endpoint's episodes, and ends those that are over.
 func (c *closing) tend(e *learnedEndpoint) {
 	kept := e.episodes[:0]
@@ -75,13 +80,13 @@ func (c *closing) tend(e *learnedEndpoint) {
 		r := e.view.judges(p.figure, p.rule, p.version)
 		switch lasted := c.end - p.opened; {
 		case p.calm >= calmPeriods && p.figure != figureLatency:
-			c.tell(e, r, &p, schemas.PhaseClose, c.end*microseconds, closeSentence(e, &p, lasted, "is as usual again"))
+			c.tell(e, r, &p, schemas.PhaseClose, c.end*microseconds, closeSentence(e, &p, lasted, p.gone()))
 			continue
 		case lasted >= learnedAfter:
-			c.tell(e, r, &p, schemas.PhaseClose, c.end*microseconds, closeSentence(e, &p, lasted, "is taken for usual from now on"))
+			c.tell(e, r, &p, schemas.PhaseClose, c.end*microseconds, closeSentence(e, &p, lasted, false))
 			e.trust(p.figure)
 			continue
-		case r.Remind > 0 && lasted*microseconds/r.Remind > p.reminders:
+		case p.calm == 0 && r.Remind > 0 && lasted*microseconds/r.Remind > p.reminders:
 			p.reminders = lasted * microseconds / r.Remind
 			c.tell(e, r, &p, schemas.PhaseRemind, c.end*microseconds, remindSentence(e, &p, lasted))
 		}

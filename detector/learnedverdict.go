@@ -71,15 +71,31 @@ func openSentence(e *learnedEndpoint, m figure, f *SeriesFinding) string {
 }
 
 func remindSentence(e *learnedEndpoint, p *episode, lasted int64) string {
-	return fmt.Sprintf("%s, still unusual after %s: %s; before it was %s", p.of(e), lasting(lasted), p.value(p.now), p.value(p.usual))
+	return fmt.Sprintf("%s, still unusual after %s: %s; %s", p.of(e), lasting(lasted), p.value(p.now), p.before())
 }
 
-func closeSentence(e *learnedEndpoint, p *episode, lasted int64, how string) string {
+// closeSentence says how an episode ended: gone or taken for what is usual.
+func closeSentence(e *learnedEndpoint, p *episode, lasted int64, gone bool) string {
+	how, are := "taken for usual from now on", "is"
+	if gone {
+		how = "as usual again"
+	}
+	if figureTexts[p.figure].many {
+		are = "are"
+	}
 	most := "most"
 	if p.down {
 		most = "least"
 	}
-	return fmt.Sprintf("%s %s after %s: %s, at %s %s meanwhile; before it was %s", p.of(e), how, lasting(lasted), p.value(p.now), most, p.value(p.peak), p.value(p.usual))
+	return fmt.Sprintf("%s %s %s after %s: %s, at %s %s meanwhile; %s", p.of(e), are, how, lasting(lasted), p.value(p.now), most, p.value(p.peak), p.before())
+}
+
+// before says what was usual before the episode.
+func (p *episode) before() string {
+	if figureTexts[p.figure].many {
+		return "before there were " + p.value(p.usual)
+	}
+	return "before it was " + p.value(p.usual)
 }
 
 func (p *episode) of(e *learnedEndpoint) string { return figureTexts[p.figure].of + " of " + e.name() }

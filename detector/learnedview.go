@@ -86,11 +86,12 @@ var figureTexts = [figures]struct {
 	by    Type
 	of    string  // in sentences, in front of "of POST /pay"
 	unit  string  // in sentences, after a number
+	many  bool    // of is a plural
 	scale float64 // from what the series holds to what people read
 	class int     // of the status: index into schemas.Summary.Classes
 }{
-	figureRequests:     {by: TypeRate, of: "requests", unit: "a minute", scale: 60. / learnedPeriod},
-	figureClients:      {by: TypeRate, of: "clients", unit: "in five minutes", scale: 1},
+	figureRequests:     {by: TypeRate, of: "requests", unit: "a minute", many: true, scale: 60. / learnedPeriod},
+	figureClients:      {by: TypeRate, of: "clients", unit: "in five minutes", many: true, scale: 1},
 	figureRedirects:    {by: TypeStatusMix, of: "share of redirects (3xx)", unit: "%", scale: 100, class: 2},
 	figureClientErrors: {by: TypeStatusMix, of: "share of client errors (4xx)", unit: "%", scale: 100, class: 3},
 	figureServerErrors: {by: TypeStatusMix, of: "share of server errors (5xx)", unit: "%", scale: 100, class: 4},
