@@ -107,6 +107,13 @@ func TestBaselinesDrawn(t *testing.T) {
 		{"nothing, from a cold start", 40, usual, nil},
 		{"what the first day has", 1, within(100, 110, more(9)), nil},
 		{"silence at noon", 22, within(noon, noon+24, func(x *answers) { *x = answers{} }), []string{"0 open requests", "26 close requests"}},
+		{"silence at noon, after two days", 4, func(i int, noise float64) answers {
+			x := usual(i, noise)
+			if at := 2*perDay + 12*perHour; i >= at && i < at+6 {
+				x = answers{}
+			}
+			return x
+		}, []string{"-5184 open requests", "-5176 close requests"}},
 		{"nights at noon", 22, within(noon, noon+12, more(1./4)), []string{"1 open requests", "14 close requests"}},
 		{"three times as many", 22, within(noon, noon+12, more(3)), []string{"0 open requests", "0 open clients", "14 close requests", "14 close clients"}},
 		{"one client", 22, within(noon, noon+12, func(x *answers) { n := int(x.ok+15) / 5; more(4)(x); x.clients = n }), []string{"3 open requests", "14 close requests"}},

@@ -59,6 +59,8 @@ const (
 	plainRise  = 1.5           // times the most that was seen
 	plainFall  = 0.5           // of the least that was seen
 	firstFall  = 0.1           // the same in the first week
+	silentFall = 0.1           // of the least that was seen: so few are plain
+	silentFrom = 16.           // requests in five minutes, if that was so many
 	plainShare = 0.02          // of the requests, more than the most that was seen
 )
 
@@ -100,6 +102,9 @@ func (e *learnedEndpoint) departs(m figure, f *SeriesFinding, now int64) float64
 	}
 	if up && f.Value < plainRise*limit || !up && f.Value > fall*limit {
 		return 0
+	}
+	if !up && f.feature != featureRecent && limit >= silentFrom && f.Value <= silentFall*limit {
+		return max(excess, plainly) // a range that is wide hides it: nothing is less than nothing
 	}
 	return excess
 }

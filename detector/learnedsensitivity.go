@@ -15,6 +15,9 @@ var tolerances = [...]tolerance{
 	SensitivityHigh:   {plain: newExcess, slight: newExcess, burst: 2, large: true},
 }
 
+// plainly is more widths than any sensitivity asks for.
+const plainly = 2.
+
 // slightPeriods is after how many periods what is slight is believed.
 const slightPeriods = 2
 
