@@ -165,7 +165,7 @@ func (b *Baselines) Close(until int64, trigger *schemas.Position) {
 	b.fresh = false
 	before := len(b.found)
 	for i := range b.shards {
-		c := closing{shard: &b.shards[i], trigger: trigger, found: b.found}
+		c := closing{shard: &b.shards[i], views: b.views, trigger: trigger, found: b.found}
 		c.close(until)
 		b.found = c.found
 	}

@@ -10,7 +10,8 @@ type closing struct {
 	trigger *schemas.Position
 	found   []found
 	end     int64 // of the bucket that is being judged, s
-	partial bool  // the log has not said all of the five minutes that are being judged
+	views   map[string]*learnedView
+	partial bool // the log has not said all of the five minutes that are being judged
 }
 
 func (c *closing) close(until int64) {
@@ -73,6 +74,11 @@ func (c *closing) closePeriod(then int64) {
 		return
 	}
 	c.end = p.start + learnedPeriod
+	for id := range c.views {
+		if _, known := s.since[id]; !known {
+			s.since[id] = p.start
+		}
+	}
 	c.partial = s.thin(p.covered) || 100*p.lagging > mayLag*int64(s.partitions)*p.covered
 	for _, id := range inOrder(s, s.endpoints) {
 		if e := s.endpoints[id]; !e.pool {
@@ -86,6 +92,9 @@ func (c *closing) closePeriod(then int64) {
 		}
 		if e.watched > 0 {
 			c.judgeSeries(e, p.start)
+		}
+		if len(e.view.rules[figureUnseen]) > 0 {
+			c.judgeUnseen(e)
 		}
 		c.lapse(e)
 		c.tend(e)

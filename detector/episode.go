@@ -79,8 +79,11 @@ func (c *closing) tend(e *learnedEndpoint) {
 	for _, p := range e.episodes {
 		r := e.view.judges(p.figure, p.rule, p.version)
 		switch lasted := c.end - p.opened; {
-		case p.calm >= calmPeriods && p.figure != figureLatency:
+		case p.calm >= calmPeriods && p.figure < figureLatency:
 			c.tell(e, r, &p, schemas.PhaseClose, c.end*microseconds, closeSentence(e, &p, lasted, p.gone()))
+			continue
+		case p.figure == figureUnseen && lasted >= unseenFor:
+			c.tell(e, r, &p, schemas.PhaseClose, c.end*microseconds, closeSentence(e, &p, lasted, false))
 			continue
 		case lasted >= learnedAfter:
 			c.tell(e, r, &p, schemas.PhaseClose, c.end*microseconds, closeSentence(e, &p, lasted, false))

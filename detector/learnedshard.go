@@ -2,6 +2,7 @@ package detector
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -26,6 +27,8 @@ type learnedShard struct {
 	period    period
 	coverage  float64 // buckets of 10 s with requests in the log, in five minutes, usually
 	periods   int64   // that were judged
+
+	since map[string]int64 // when endpoints of a view began to be learned, s
 }
 
 // period is the five minutes that are being added up.
@@ -76,12 +79,13 @@ type mergedSummary struct {
 func newLearnedShard(bound int64) learnedShard {
 	return learnedShard{
 		bound: bound, traffic: map[int64]int64{}, open: map[int64]mergedBucket{}, endpoints: map[endpointID]*learnedEndpoint{},
-		period: period{start: noPeriod},
+		period: period{start: noPeriod}, since: map[string]int64{},
 	}
 }
 
 // adopt drops what is of views that are gone.
 func (s *learnedShard) adopt(views map[string]*learnedView) {
+	maps.DeleteFunc(s.since, func(id string, _ int64) bool { return views[id] == nil })
 	for id, e := range s.endpoints {
 		if views[id.view] == nil {
 			s.forget(id, e)

@@ -10,7 +10,7 @@ import (
 )
 
 // learnedVersion is the first byte of an encoded piece. It changes with what follows it.
-const learnedVersion = 1
+const learnedVersion = 2
 
 // maxLearnedShards bounds what an encoded piece may claim.
 const maxLearnedShards = 4096
@@ -145,6 +145,11 @@ func (w *learnedWriter) shard(s *learnedShard) {
 	}
 	w.int(s.period.start, s.period.covered, s.period.lagging, s.periods)
 	w.float(s.coverage)
+	w.int(int64(len(s.since)))
+	for view, at := range s.since {
+		w.text(view)
+		w.int(at)
+	}
 	w.int(int64(len(s.endpoints)))
 	for _, e := range s.endpoints {
 		w.endpoint(e)
@@ -174,6 +179,10 @@ func (r *learnedReader) shard(s *learnedShard, views map[string]*learnedView) {
 	}
 	s.period.start, s.period.covered, s.period.lagging, s.periods = r.int(), r.int(), r.int(), r.int()
 	s.coverage = r.float()
+	for range r.count(2) {
+		view := r.text()
+		s.since[view] = r.int()
+	}
 	for range r.count(leastEndpoint) {
 		if e := r.endpoint(views); e.view != nil && !r.wrong {
 			s.endpoints[e.id()] = e

@@ -71,7 +71,7 @@ var typeDocs = []typeDoc{
 - id: odd-answers
   type: status_mix
   sensitivity: low`},
-	{TypeRate, "Tells when an endpoint is asked far more often, or by far more clients, than it ever was at such an hour, or far less often. Judged every five minutes, after a day; what differs from weekday to weekday is known after a week. More requests of as many clients as ever only count if that goes on for 20 minutes: until then it may be a single one, which is for other rules. " + learnedWords, `
+	{TypeRate, "Tells when an endpoint is asked far more often, or by far more clients, than it ever was at such an hour, or far less often. Judged every five minutes, after a day; what differs from weekday to weekday is known after a week. More requests of as many clients as ever only count if that goes on for 20 minutes: until then it may be a single one, which is for other rules. sensitivity: high tells of methods and endpoints too that answer for the first time after three days without. " + learnedWords, `
 - id: odd-volume
   type: rate
   endpoint: GET /search
