@@ -143,8 +143,8 @@ func (w *learnedWriter) shard(s *learnedShard) {
 	for start, n := range s.traffic {
 		w.int(start, n)
 	}
-	w.int(s.period.start, s.period.covered, s.period.lagging, s.periods)
-	w.float(s.coverage)
+	w.int(s.period.start, s.period.covered, s.period.requests, s.period.first, s.period.last, s.period.lagging, s.periods)
+	w.float(s.covered, s.coverage)
 	w.int(int64(len(s.endpoints)))
 	for _, e := range s.endpoints {
 		w.endpoint(e)
@@ -172,8 +172,9 @@ func (r *learnedReader) shard(s *learnedShard, views map[string]*learnedView) {
 		start := r.int()
 		s.traffic[start] = r.int()
 	}
-	s.period.start, s.period.covered, s.period.lagging, s.periods = r.int(), r.int(), r.int(), r.int()
-	s.coverage = r.float()
+	s.period.start, s.period.covered, s.period.requests, s.period.first, s.period.last = r.int(), r.int(), r.int(), r.int(), r.int()
+	s.period.lagging, s.periods = r.int(), r.int()
+	s.covered, s.coverage = r.float(), r.float()
 	for range r.count(leastEndpoint) {
 		if e := r.endpoint(views); e.view != nil && !r.wrong {
 			s.endpoints[e.id()] = e
