@@ -1,6 +1,8 @@
 package detector
 
 import (
+	"math"
+
 	"github.com/apiwarden/apiwarden/schemas"
 )
 
@@ -34,8 +36,8 @@ func (c *closing) closeBucket(start int64) {
 	if s.period.start == noPeriod {
 		s.period = period{start: start - floorMod(start, learnedPeriod)}
 	}
-	if s.traffic[start] > 0 {
-		s.period.covered++
+	if n := s.traffic[start]; n > 0 {
+		s.period.cover((start-s.period.start)/schemas.SummarySeconds, n)
 		s.period.lagging += s.lagging(c.end)
 	}
 	delete(s.traffic, start)
@@ -79,7 +81,7 @@ func (c *closing) closePeriod(then int64) {
 			s.since[id] = p.start
 		}
 	}
-	c.partial = s.thin(p.covered) || 100*p.lagging > mayLag*int64(s.partitions)*p.covered
+	c.partial = s.thin(p) || 100*p.lagging > mayLag*int64(s.partitions)*p.covered
 	for _, id := range inOrder(s, s.endpoints) {
 		if e := s.endpoints[id]; !e.pool {
 			c.weigh(e)
@@ -125,10 +127,39 @@ func (c *closing) weigh(e *learnedEndpoint) {
 }
 
 // thin says whether the log was silent for more of a period than it usually is, and learns that.
-func (s *learnedShard) thin(covered int64) bool {
+// Where requests are few, as by night, they are in few buckets of 10 s, and that is no
+// silence: it goes by how many there would be of so many requests at random times (Poisson).
+func (s *learnedShard) thin(p period) bool {
 	const rate, part = 1. / 288, 0.7
 	s.periods++
-	thin := s.periods > 1 && float64(covered) < part*s.coverage
-	s.coverage += max(rate, 1/float64(s.periods)) * (float64(covered) - s.coverage)
+	coverage := 1.
+	if p.requests > 0 {
+		coverage = min(1, float64(p.covered)/periodBuckets/-math.Expm1(-float64(p.requests)/periodBuckets))
+	}
+	covered := float64(p.covered)
+	thin := s.periods > 1 && (coverage < part*s.coverage || covered < part*s.covered && p.isEdge(part))
+	by := max(rate, 1/float64(s.periods))
+	s.coverage += by * (coverage - s.coverage)
+	s.covered += by * (covered - s.covered)
 	return thin
+}
+
+const periodBuckets = learnedPeriod / schemas.SummarySeconds
+
+// cover notes the requests of a bucket, from 0.
+func (p *period) cover(bucket, requests int64) {
+	if p.covered == 0 {
+		p.first = bucket
+	}
+	p.last = bucket
+	p.covered++
+	p.requests += requests
+}
+
+// isEdge says whether all buckets with requests are in less than a part of the period, at its
+// begin or its end, and hardly by chance: the log may have stopped or begun there.
+func (p *period) isEdge(part float64) bool {
+	const chance = 0.05
+	within := float64(min(p.last+1, periodBuckets-p.first)) / periodBuckets
+	return within < part && math.Pow(within, float64(p.covered)) < chance
 }

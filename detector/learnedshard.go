@@ -25,7 +25,8 @@ type learnedShard struct {
 	endpoints map[endpointID]*learnedEndpoint
 	bytes     int64 // of the endpoints
 	period    period
-	coverage  float64 // buckets of 10 s with requests in the log, in five minutes, usually
+	covered   float64 // buckets of 10 s with requests in the log, in five minutes, usually
+	coverage  float64 // the same as a part of how many there would be of so many requests at random times
 	periods   int64   // that were judged
 
 	since map[string]int64 // when endpoints of a view began to be learned, s
@@ -33,9 +34,12 @@ type learnedShard struct {
 
 // period is the five minutes that are being added up.
 type period struct {
-	start   int64 // noPeriod: none is
-	covered int64 // buckets of 10 s in which there were any
-	lagging int64 // partitions that were behind when these were closed, added up
+	start    int64 // noPeriod: none is
+	covered  int64 // buckets of 10 s in which there were any
+	requests int64 // in the log
+	first    int64 // of the buckets in which there were any, from 0
+	last     int64
+	lagging  int64 // partitions that were behind when these were closed, added up
 }
 
 const (

@@ -143,8 +143,8 @@ func (w *learnedWriter) shard(s *learnedShard) {
 	for start, n := range s.traffic {
 		w.int(start, n)
 	}
-	w.int(s.period.start, s.period.covered, s.period.lagging, s.periods)
-	w.float(s.coverage)
+	w.int(s.period.start, s.period.covered, s.period.requests, s.period.first, s.period.last, s.period.lagging, s.periods)
+	w.float(s.covered, s.coverage)
 	w.int(int64(len(s.since)))
 	for view, at := range s.since {
 		w.text(view)
@@ -177,8 +177,9 @@ func (r *learnedReader) shard(s *learnedShard, views map[string]*learnedView) {
 		start := r.int()
 		s.traffic[start] = r.int()
 	}
-	s.period.start, s.period.covered, s.period.lagging, s.periods = r.int(), r.int(), r.int(), r.int()
-	s.coverage = r.float()
+	s.period.start, s.period.covered, s.period.requests, s.period.first, s.period.last = r.int(), r.int(), r.int(), r.int(), r.int()
+	s.period.lagging, s.periods = r.int(), r.int()
+	s.covered, s.coverage = r.float(), r.float()
 	for range r.count(2) {
 		view := r.text()
 		s.since[view] = r.int()
