@@ -40,7 +40,7 @@ type Detect struct {
 	strayed   atomic.Bool // a record with another key has been warned about
 	rules     rulesInForce
 	resharded atomic.Bool  // another state.shards has been warned about
-	readers   atomic.Int32 // partitions of the topic endpoint_stats; 0: it is missing, or was not looked for yet
+	readers   atomic.Int32 // partitions of the topic endpoint_stats; 0: it was not looked for yet, -1: it is missing
 }
 
 // NewDetect checks cfg and the rules; it starts nothing.

@@ -330,6 +330,23 @@ func TestLearnedRulesAreAdopted(t *testing.T) {
 	})
 }
 
+// TestLearnedRulesAreAdoptedWithoutPartitions: who has none, there being more members than
+// partitions, has not looked for the topic, and does not take it for missing.
+func TestLearnedRulesAreAdoptedWithoutPartitions(t *testing.T) {
+	atSite(t, func(t *testing.T, s *site) {
+		var members []*running
+		for range s.cfg.Kafka.Partitions + 1 {
+			members = append(members, s.begin(t, over3, kgo.AutoCommitInterval(24*time.Hour)))
+		}
+		time.Sleep(30 * time.Second)
+		for i, m := range members {
+			if err := m.Adopt(program(t, latencyRule)); err != nil {
+				t.Errorf("member %d: %v", i, err)
+			}
+		}
+	})
+}
+
 // TestLearnedRulesNeedTheirTopic: detection does not stop for want of it.
 func TestLearnedRulesNeedTheirTopic(t *testing.T) {
 	atSite(t, func(t *testing.T, s *site) {
