@@ -18,7 +18,7 @@ func (d *Detect) Adopt(p *detector.Program) error {
 	if err := d.cfg.validateRules(p); err != nil {
 		return err
 	}
-	if learns(p) && d.assigned.Load() && d.readers.Load() == 0 {
+	if learns(p) && d.readers.Load() < 0 {
 		return fmt.Errorf("rules of the types latency, status_mix and rate need topic %s, which is missing: create it and start detect anew", d.cfg.Topics.EndpointStats)
 	}
 	d.rules.Store(p)

@@ -38,6 +38,11 @@ rules:
   - {id: wins, type: return_pattern, pattern: win, threshold: 2, window: 1h, action: ban, ban_for: 10s, reset_on_ban: true}
 `
 
+// learnedRules are chaosRules with one more, which needs summaries.
+const learnedRules = chaosRules + `
+  - {id: slow, type: latency, action: alert}
+`
+
 // otherRules are what members are given now and then in place of chaosRules: counts of
 // some rules go on, others begin, end, or decide otherwise.
 func otherRules() []string {
@@ -56,6 +61,7 @@ type chaos struct {
 	rnd     *rand.Rand
 	named   map[string]bool // subjects that people have banned, pardoned or exempted; nil: people say nothing
 	rules   []string        // of which each member has some
+	learned bool            // some of them learn
 	awake   bool            // nobody stands still: who is thought to be dead is
 	members []*victim
 	faults  []*kfake.FaultHandle
@@ -121,6 +127,9 @@ func (c *chaos) run(t *testing.T) {
 	if c.rnd.IntN(2) == 0 {
 		c.awake, c.rules = true, otherRules()
 	}
+	if c.learned = c.rnd.IntN(2) == 0; c.learned {
+		c.rules = append([]string{learnedRules}, c.rules[1:]...)
+	}
 	c.member(t)
 	for range 25 {
 		c.feed(t, 5+c.rnd.IntN(60))
@@ -145,11 +154,14 @@ func (c *chaos) run(t *testing.T) {
 		}
 	}
 	c.bury(t)
-	last := c.begin(t, chaosRules, kgo.AutoCommitInterval(24*time.Hour))
+	last := c.begin(t, c.rules[0], kgo.AutoCommitInterval(24*time.Hour))
 	time.Sleep(4 * time.Minute) // sessions of those that crashed have to time out, one after the other
 	last.await(t)
 	time.Sleep(30 * time.Second) // what nobody had committed is judged
 	c.compare(t)
+	if c.learned {
+		c.compareSummaries(t)
+	}
 	if err := last.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +282,7 @@ func (c *chaos) fault() {
 		var errs []*kerr.Error
 		switch c.rnd.IntN(7) {
 		case 0, 1:
-			f.Keys, f.Topic = []kmsg.Key{kmsg.Produce}, []string{c.cfg.Topics.Verdicts, c.cfg.Topics.Bans, c.cfg.Topics.State}[c.rnd.IntN(3)]
+			f.Keys, f.Topic = []kmsg.Key{kmsg.Produce}, []string{c.cfg.Topics.Verdicts, c.cfg.Topics.Bans, c.cfg.Topics.State, c.cfg.Topics.EndpointStats}[c.rnd.IntN(4)]
 			errs = []*kerr.Error{kerr.NotLeaderForPartition, kerr.NotEnoughReplicas, kerr.RequestTimedOut, kerr.KafkaStorageError}
 		case 2:
 			f.Keys, f.Topic = []kmsg.Key{kmsg.Fetch}, []string{c.cfg.Topics.Logs, c.cfg.Topics.Bans, c.cfg.Topics.State}[c.rnd.IntN(3)]
@@ -313,8 +325,8 @@ func (c *chaos) feed(t *testing.T, n int) {
 			path = "/admin/users"
 		}
 		recs = append(recs, &kgo.Record{Topic: c.cfg.Topics.Logs, Key: []byte(ip), Value: fmt.Appendf(nil,
-			`{"client_ip":%q,"method":"GET","path":%q,"status":%d,"timestamp":%d,"response_body":%q}`,
-			ip, path, []int{200, 200, 404, 500}[c.rnd.IntN(4)], at.UnixMicro(), []string{"win", "loss", "draw"}[c.rnd.IntN(3)])})
+			`{"client_ip":%q,"method":"GET","path":%q,"status":%d,"timestamp":%d,"latency_ms":%d,"response_body":%q}`,
+			ip, path, []int{200, 200, 404, 500}[c.rnd.IntN(4)], at.UnixMicro(), c.rnd.IntN(300), []string{"win", "loss", "draw"}[c.rnd.IntN(3)])})
 	}
 	if err := c.cl.ProduceSync(t.Context(), recs...).FirstErr(); err != nil {
 		t.Fatal(err)
@@ -325,7 +337,7 @@ func (c *chaos) feed(t *testing.T, n int) {
 func (c *chaos) judgedInOneGo(t *testing.T) map[int32]*partition {
 	t.Helper()
 	var rules rulesInForce
-	rules.Store(program(t, chaosRules))
+	rules.Store(program(t, c.rules[0]))
 	l := newLibrary(&rules, schemas.Options{MaxRecordBytes: 1 << 20})
 	out := make(map[int32]*partition)
 	for n, j := range c.journals(t) {

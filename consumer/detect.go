@@ -40,7 +40,7 @@ type Detect struct {
 	strayed   atomic.Bool // a record with another key has been warned about
 	rules     rulesInForce
 	resharded atomic.Bool  // another state.shards has been warned about
-	readers   atomic.Int32 // partitions of the topic endpoint_stats; 0: it is missing, or was not looked for yet
+	readers   atomic.Int32 // partitions of the topic endpoint_stats; 0: it was not looked for yet, -1: it is missing
 }
 
 // NewDetect checks cfg and the rules; it starts nothing.
@@ -74,7 +74,7 @@ func (d *Detect) Ready() (bool, string) {
 // means that waiting would not help. What a stop cannot finish in time is not
 // committed: whoever takes over judges it again.
 func (d *Detect) Run(ctx context.Context) error {
-	opts := append(append(sink.ProducerOpts(), sink.SummaryOpts(d.cfg.Topics.EndpointStats)), sink.FollowOpts(d.cfg.Topics.Bans)...)
+	opts := append(append(sink.ProducerOpts(), sink.SummaryOpts(d.cfg.Topics.EndpointStats, d.partitioned)), sink.FollowOpts(d.cfg.Topics.Bans)...)
 	out, err := sink.Connect(ctx, d.cfg.Kafka, d.log, append(opts, d.deps.Kafka...)...)
 	if err != nil {
 		return unlessDone(ctx, err)
@@ -133,6 +133,10 @@ func (d *Detect) Run(ctx context.Context) error {
 	})
 	return stopped(ctx, d.log, group.Wait())
 }
+
+// partitioned takes how many partitions the topic endpoint_stats has, which may get more
+// while we run: those would wait for marks for ever.
+func (d *Detect) partitioned(n int) { d.readers.Store(int32(n)) }
 
 // stopped says what a stop could not finish in time. That is no failure: nothing of
 // it is committed, so it is done again.

@@ -109,8 +109,10 @@ func (s *session) logsOf(ctx context.Context, topic string, partitions map[int32
 	if err != nil {
 		return nil, refusalOr("looking at topic "+topic, err)
 	}
-	if about[stats].Err == nil { // it is missing where nobody needs it and we may not create it
+	if about[stats].Err == nil {
 		s.detect.readers.Store(int32(len(about[stats].Partitions)))
+	} else { // it is missing where nobody needs it and we may not create it
+		s.detect.readers.CompareAndSwap(0, -1)
 	}
 	known := len(about[topic].Partitions)
 	for n := range partitions {

@@ -258,31 +258,30 @@ func (s *session) judge(work []batch) {
 
 // deliver returns nil once all that is in the outboxes is acknowledged.
 func (s *session) deliver(ctx context.Context, work []batch) error {
-	var recs, marks []*kgo.Record
+	var recs []*kgo.Record
 	var bans []sink.BanUpdate
-	readers := int(s.detect.readers.Load())
+	told := s.detect.readers.Load() > 0
 	for _, b := range work {
 		recs = append(append(recs, b.p.out.verdicts...), b.p.out.letters...)
 		bans = append(bans, b.p.out.bans...)
-		if readers > 0 {
+		if told {
 			recs = append(recs, b.p.out.summaries...)
-			marks = append(marks, s.markRecords(b.p, readers)...)
 		}
-	}
-	if len(bans) == 0 {
-		if err := s.producer.Send(ctx, recs); err != nil {
-			return err
-		}
-		return s.producer.Send(ctx, marks)
 	}
 	g, sending := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.producer.Send(sending, recs) })
-	g.Go(func() error { return s.bans.Publish(sending, bans) })
-	if err := g.Wait(); err != nil {
+	if len(bans) > 0 {
+		g.Go(func() error { return s.bans.Publish(sending, bans) })
+	}
+	if err := g.Wait(); err != nil || !told {
 		return err
 	}
 	// A record that is sent again may come after those that were sent with it: so the marks
-	// wait until all summaries are acknowledged.
+	// wait until all summaries are acknowledged. Sending those has said how many readers there are.
+	var marks []*kgo.Record
+	for _, b := range work {
+		marks = append(marks, s.markRecords(b.p, int(s.detect.readers.Load()))...)
+	}
 	return s.producer.Send(ctx, marks)
 }
 

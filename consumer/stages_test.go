@@ -330,6 +330,49 @@ func TestLearnedRulesAreAdopted(t *testing.T) {
 	})
 }
 
+// TestLearnedRulesAreAdoptedWithoutPartitions: who has none, there being more members than
+// partitions, has not looked for the topic, and does not take it for missing.
+func TestLearnedRulesAreAdoptedWithoutPartitions(t *testing.T) {
+	atSite(t, func(t *testing.T, s *site) {
+		var members []*running
+		for range s.cfg.Kafka.Partitions + 1 {
+			members = append(members, s.begin(t, over3, kgo.AutoCommitInterval(24*time.Hour)))
+		}
+		time.Sleep(30 * time.Second)
+		for i, m := range members {
+			if err := m.Adopt(program(t, latencyRule)); err != nil {
+				t.Errorf("member %d: %v", i, err)
+			}
+		}
+	})
+}
+
+// TestMorePartitionsOfSummariesAreMarked: all of them have the marks, also of logs whose
+// partitions stay where they are.
+func TestMorePartitionsOfSummariesAreMarked(t *testing.T) {
+	atSite(t, func(t *testing.T, s *site) {
+		s.detect(t, latencyRule, kgo.AutoCommitInterval(24*time.Hour))
+		q := newRequests()
+		q.put(t, s, 5*time.Minute, 1)
+		time.Sleep(10 * time.Second)
+		if _, err := s.adm.CreatePartitions(t.Context(), 3, s.cfg.Topics.EndpointStats); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(6 * time.Minute) // the client looks every five
+		q.put(t, s, 10*time.Minute, 1)
+		time.Sleep(10 * time.Second)
+		marked := make(map[int32]bool)
+		for _, r := range s.read(t, s.cfg.Topics.EndpointStats) {
+			if r.Key == nil {
+				marked[r.Partition] = true
+			}
+		}
+		if want := int(s.cfg.Kafka.Partitions) + 3; len(marked) != want {
+			t.Errorf("%d partitions have marks, want %d", len(marked), want)
+		}
+	})
+}
+
 // TestLearnedRulesNeedTheirTopic: detection does not stop for want of it.
 func TestLearnedRulesNeedTheirTopic(t *testing.T) {
 	atSite(t, func(t *testing.T, s *site) {

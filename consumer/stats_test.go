@@ -94,7 +94,7 @@ func endpointName(i int) string { return fmt.Sprintf("GET /e%d", i) }
 // has some.
 func (f *traffic) put(t *testing.T, s *site, d time.Duration, failing func(endpoint int) int64) {
 	t.Helper()
-	cl := s.client(t, sink.SummaryOpts(s.cfg.Topics.EndpointStats))
+	cl := s.client(t, sink.SummaryOpts(s.cfg.Topics.EndpointStats, func(int) {}))
 	defer cl.Close()
 	logs := []int32{0, 1}
 	if f.third {

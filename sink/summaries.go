@@ -7,13 +7,17 @@ import (
 )
 
 // SummaryOpts is for a client that writes summaries to topic, besides others with
-// ProducerOpts: the Partition of their records says where they go.
-func SummaryOpts(topic string) kgo.Opt {
+// ProducerOpts: the Partition of their records says where they go. seen is told, with each
+// record, how many partitions the topic has.
+func SummaryOpts(topic string, seen func(partitions int)) kgo.Opt {
 	return kgo.RecordPartitioner(summaryPartitioner{
 		topic:  topic,
 		others: kgo.UniformBytesPartitioner(64<<10, true, true, nil), // the client's own default
 		summaries: kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
-			return func(r *kgo.Record, n int) int { return int(uint32(r.Partition) % uint32(n)) }
+			return func(r *kgo.Record, n int) int {
+				seen(n)
+				return int(uint32(r.Partition) % uint32(n))
+			}
 		}),
 	})
 }

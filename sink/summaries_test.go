@@ -17,7 +17,7 @@ func TestSummariesOfAnEndpointMeet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const partitions = 5
 		f := newFakeKafka(t, kfake.SeedTopics(partitions, "stats", "verdicts"))
-		cl := f.connect(t, append(ProducerOpts(), SummaryOpts("stats"))...)
+		cl := f.connect(t, append(ProducerOpts(), SummaryOpts("stats", func(int) {}))...)
 		plain := f.connect(t, ProducerOpts()...)
 		used := make(map[int32]bool)
 		for i := range 40 {
