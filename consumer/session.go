@@ -52,6 +52,7 @@ type session struct {
 	waiting  atomic.Bool // copies are due, and there is no room for their errands
 	copies   []*detector.ShardCopy
 	aged     time.Time // when the age of snapshots was shown last
+	idled    time.Time // when partitions were last asked whether they are idle
 	broken   error     // the state topic refuses us
 	flushed  bool      // no more snapshots: the last ones are written or had their time, or would be of records that are not finished
 }
