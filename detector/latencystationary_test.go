@@ -39,7 +39,7 @@ var stationaryRates = []struct{ perSecond, days float64 }{{1. / 60, 7}, {1. / 15
 // TestLatencyStationary: where nothing happens, next to nothing is found.
 func TestLatencyStationary(t *testing.T) {
 	if testing.Short() {
-		t.Skip("weeks of requests")
+		t.Skip("-short is given, and this draws weeks of requests")
 	}
 	for _, c := range []struct {
 		name        string

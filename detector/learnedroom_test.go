@@ -14,7 +14,7 @@ import (
 // busiest keeps its series, and a scan of ever new paths does not drive it out.
 func TestBaselinesAreBounded(t *testing.T) {
 	if testing.Short() {
-		t.Skip("merges millions of summaries")
+		t.Skip("-short is given, and this merges millions of summaries")
 	}
 	const bound = 64 << 20
 	p := mustLoad(t, allLearned+"  - {id: slow, type: latency}\n")
