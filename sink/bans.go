@@ -38,7 +38,7 @@ type BanUpdate struct {
 
 // Bans keeps the ban topic right. The topic has several writers (a partition's owner
 // changes, a stalled one wakes up), so it follows the topic and merges: what belongs
-// there for a subject is the stronger action, the later end and all rule ids of what
+// there for a subject is the stronger action, its later end and all rule ids of what
 // our partitions enforce and of what somebody else wrote. It writes where the topic
 // differs, and a tombstone only where what stands there has ended: by a decision, by
 // hand, or by the clock, which is what ends bans of an idle partition and of former

@@ -236,7 +236,7 @@ func (t *banTable) settle(key string, now int64) (banWrite, bool) {
 		e.foreign = nil
 	}
 	if e.foreign != nil && ended(e.foreign, now) {
-		if rules == nil && manual == nil && e.topic != nil && !e.ours && !ended(e.foreign, now-foreignGrace) {
+		if rules == nil && manual == nil && e.topic != nil && !e.ours && !e.topic.byHand && !ended(e.foreign, now-foreignGrace) {
 			return banWrite{}, false // its writer comes first
 		}
 		e.foreign = nil
@@ -338,15 +338,18 @@ func mergedWith(have *schemas.Ban, b schemas.Ban) *schemas.Ban {
 	return &b
 }
 
-// mergeBans gives the stronger action, the later end, the earlier beginning and all
-// rule ids. The texts are those of the stronger action, then of the later end. It
-// does not depend on the order of its arguments, and merging a merger with one of
-// its parts changes nothing: so writers who merge what they read come to rest.
+// mergeBans gives the stronger action, the later of its ends, the earlier beginning and
+// all rule ids. A throttle does not make a ban last longer: whoever enforces it says so
+// again once the ban is over. The texts are those of the stronger action, then of the
+// later end. It does not depend on the order of its arguments, and merging a merger with
+// one of its parts changes nothing: so writers who merge what they read come to rest.
 func mergeBans(a, b schemas.Ban) schemas.Ban {
 	if weaker(a, b) {
 		a, b = b, a
 	}
-	a.ExpiresAt = max(a.ExpiresAt, b.ExpiresAt)
+	if a.Action == b.Action {
+		a.ExpiresAt = max(a.ExpiresAt, b.ExpiresAt)
+	}
 	a.Since = min(a.Since, b.Since)
 	a.RuleIDs = sortedIDs(append(slices.Clip(a.RuleIDs), b.RuleIDs...))
 	return a

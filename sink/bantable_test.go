@@ -38,17 +38,58 @@ func TestMergingIsOrderlessAndComesToRest(t *testing.T) {
 		if !covers(m, a) || !covers(m, b) {
 			t.Fatalf("%v does not cover %v and %v", m, a, b)
 		}
+		if !asks(m, a) && !asks(m, b) {
+			t.Fatalf("neither %v nor %v asks for %v", a, b, m)
+		}
 	})
 }
 
-// covers: whoever enforces a does all that b asks for.
+// asks: a is a reason for what b does, and for its lasting so long.
+func asks(b, a schemas.Ban) bool { return a.Action == b.Action && a.ExpiresAt == b.ExpiresAt }
+
+// covers: whoever enforces a does all that b asks for. A throttle that outlives a ban
+// comes back after it.
 func covers(a, b schemas.Ban) bool {
 	for _, id := range b.RuleIDs {
 		if !slices.Contains(a.RuleIDs, id) {
 			return false
 		}
 	}
-	return a.ExpiresAt >= b.ExpiresAt && (a.Action == b.Action || a.Action == schemas.ActionBan)
+	if a.Action == b.Action {
+		return a.ExpiresAt >= b.ExpiresAt
+	}
+	return a.Action == schemas.ActionBan
+}
+
+// Who takes over a partition finds the former owner's throttle on the topic. It must
+// not make the ban that follows last as long as the throttle, which comes back instead.
+func TestThrottleOfTheFormerOwnerDoesNotProlongABan(t *testing.T) {
+	const key = "ip:192.0.2.1"
+	after := int64(60)
+	throttle := schemas.Ban{
+		Scope: schemas.ScopeIP, Value: "192.0.2.1", Action: schemas.ActionThrottle, RuleIDs: []string{"slow"}, RetryAfterS: &after, Since: 1e6, ExpiresAt: 100e6,
+	}
+	ban := schemas.Ban{Scope: schemas.ScopeIP, Value: "192.0.2.1", Action: schemas.ActionBan, RuleIDs: []string{"fast", "slow"}, Since: 10e6, ExpiresAt: 50e6}
+	merged := ban
+	merged.Since = throttle.Since
+	table := newBanTable()
+	table.read(key, &banValue{ban: throttle}, 0, false)
+	table.enforce(0, []schemas.Ban{throttle})
+	for i, step := range []struct {
+		now    int64
+		change *schemas.BanChange
+		want   schemas.Ban
+	}{
+		{10e6, &schemas.BanChange{Ban: ban}, merged},
+		{51e6, &schemas.BanChange{Ban: throttle}, throttle},
+	} {
+		table.change(0, *step.change)
+		w, due := table.settle(key, step.now)
+		if !due || w.value == nil || !sameBan(w.value.ban, step.want) {
+			t.Fatalf("step %d: %v, %+v, want %+v", i, due, w.value, step.want)
+		}
+		table.wrote(key, w.value, int64(i+1))
+	}
 }
 
 // simulated is a ban topic with one key and some writers who read it at their own pace.

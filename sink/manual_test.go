@@ -313,3 +313,17 @@ func (s *simulated) check(t *rapid.T, exact bool) {
 		}
 	}
 }
+
+// What another process wrote of a ban by hand needs no patience: everybody knows
+// themselves when that ends.
+func TestBanByHandOfAnotherWriterEndsAtOnce(t *testing.T) {
+	const key = "ip:192.0.2.1"
+	rules := schemas.Ban{Scope: schemas.ScopeIP, Value: "192.0.2.1", Action: schemas.ActionBan, RuleIDs: []string{"a"}, ExpiresAt: 50 * second}
+	both := rules
+	both.RuleIDs, both.ExpiresAt = []string{"a", manualRule}, 100*second
+	table := newBanTable()
+	table.read(key, &banValue{ban: both, byHand: true, rules: &rules}, 0, false)
+	if w, due := table.settle(key, 50*second+1); !due || w.value != nil {
+		t.Errorf("%v, %+v: want a tombstone, for the rules' ban has ended and nobody has banned by hand", due, w.value)
+	}
+}
