@@ -50,6 +50,8 @@ type partition struct {
 	topicID  [16]byte
 	said     int       // of Detect.said, when the journal was brought in line
 	heard    time.Time // when the last records were finished, or the partition became live
+	leader   int32     // when it was last asked whether it is idle
+	answered time.Time // when the leader had answered a fetch then
 }
 
 // outbox is what the records of one poll have led to.

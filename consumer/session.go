@@ -45,6 +45,7 @@ type session struct {
 	state       *sink.StateWriter
 	stateClient *kgo.Client
 	inputs      atomic.Int64 // partitions of the topic that is judged
+	answers     *answers     // to what is read
 
 	errands  chan errand // to the goroutine that writes
 	landed   chan errand // and back
@@ -61,9 +62,9 @@ func newSession(d *Detect, lasting context.Context, producer *sink.Producer, ban
 	return &session{
 		member: member{cfg: d.cfg, deps: d.deps, log: d.log, lasting: lasting},
 		detect: d, producer: producer, bans: bans, owned: make(map[topicPartition]*partition), stateClient: state,
-		arrivals: newArrivals[*partition](),
-		library:  newLibrary(&d.rules, d.cfg.Input.decoderOptions()),
-		errands:  make(chan errand, copiesInHand), landed: make(chan errand, copiesInHand),
+		arrivals: newArrivals[*partition](), answers: newAnswers(),
+		library: newLibrary(&d.rules, d.cfg.Input.decoderOptions()),
+		errands: make(chan errand, copiesInHand), landed: make(chan errand, copiesInHand),
 	}
 }
 
@@ -92,7 +93,7 @@ func (s *session) run(ctx context.Context) error {
 	defer writer.Wait()
 	defer close(s.errands)
 	defer cut()
-	err = s.join(ctx, s.cfg.Kafka.Group, []string{s.cfg.judged()}, kgo.AdjustFetchOffsetsFn(s.onOffsets),
+	err = s.join(ctx, s.cfg.Kafka.Group, []string{s.cfg.judged()}, kgo.WithHooks(s.answers), kgo.AdjustFetchOffsetsFn(s.onOffsets),
 		kgo.OnPartitionsAssigned(s.onAssigned), kgo.OnPartitionsRevoked(s.onRevoked), kgo.OnPartitionsLost(s.onLost))
 	if err != nil {
 		return unlessDone(ctx, err)
