@@ -109,9 +109,12 @@ func (s *session) logsOf(ctx context.Context, topic string, partitions map[int32
 	if err != nil {
 		return nil, refusalOr("looking at topic "+topic, err)
 	}
-	if about[stats].Err == nil {
+	switch err := about[stats].Err; {
+	case err == nil:
 		s.detect.readers.Store(int32(len(about[stats].Partitions)))
-	} else { // it is missing where nobody needs it and we may not create it
+	case learns(s.detect.rules.Load()): // it was there at the start: this broker has not heard of it yet
+		return nil, refusalOr("looking at topic "+stats, err)
+	default: // it is missing where nobody needs it and we may not create it
 		s.detect.readers.CompareAndSwap(0, -1)
 	}
 	known := len(about[topic].Partitions)

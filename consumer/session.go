@@ -262,7 +262,8 @@ func (s *session) judge(work []batch) {
 func (s *session) deliver(ctx context.Context, work []batch) error {
 	var recs []*kgo.Record
 	var bans []sink.BanUpdate
-	told := s.detect.readers.Load() > 0
+	// Nobody reads them where the topic is missing. Rules that learn have been refused then.
+	told := s.detect.readers.Load() > 0 || learns(s.rules.program)
 	for _, b := range work {
 		recs = append(append(recs, b.p.out.verdicts...), b.p.out.letters...)
 		bans = append(bans, b.p.out.bans...)
@@ -282,7 +283,7 @@ func (s *session) deliver(ctx context.Context, work []batch) error {
 	// wait until all summaries are acknowledged. Sending those has said how many readers there are.
 	var marks []*kgo.Record
 	for _, b := range work {
-		marks = append(marks, s.markRecords(b.p, int(s.detect.readers.Load()))...)
+		marks = append(marks, s.markRecords(b.p, max(0, int(s.detect.readers.Load())))...)
 	}
 	return s.producer.Send(ctx, marks)
 }

@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/apiwarden/apiwarden/schemas"
 	"github.com/apiwarden/apiwarden/sink"
@@ -369,6 +372,34 @@ func TestMorePartitionsOfSummariesAreMarked(t *testing.T) {
 		}
 		if want := int(s.cfg.Kafka.Partitions) + 3; len(marked) != want {
 			t.Errorf("%d partitions have marks, want %d", len(marked), want)
+		}
+	})
+}
+
+// TestSummariesOfATopicThatIsNew: a broker that has not heard of the topic yet, as happens
+// right after it was created, is no reason to write none.
+func TestSummariesOfATopicThatIsNew(t *testing.T) {
+	atSite(t, func(t *testing.T, s *site) {
+		d := s.begin(t, latencyRule)
+		f := s.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: s.cfg.Topics.EndpointStats, Err: kerr.UnknownTopicOrPartition, Count: -1, When: func(r kmsg.Request) bool {
+			return len(r.(*kmsg.MetadataRequest).Topics) == 2 // the look at both topics when partitions are assigned
+		}})
+		time.Sleep(10 * time.Second)
+		if f.Hits() == 0 {
+			t.Error("nobody has looked for the topic")
+		}
+		f.Remove()
+		d.await(t)
+		q := newRequests()
+		q.put(t, s, 10*time.Minute, 1)
+		time.Sleep(time.Minute)
+		all, _ := s.summaries(t)
+		requests := int64(0)
+		for _, sum := range all {
+			requests += sum.Requests
+		}
+		if requests != int64(q.n) {
+			t.Errorf("%d of %d requests are in summaries", requests, q.n)
 		}
 	})
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// faultRules are rules of every type. Their windows and bans are long against the
+// faultRules are rules of every type, and one that is learned, which finds nothing: what
+// it is given is compared. Their windows and bans are long against the
 // time of a test and short against that of the history that it feeds, so that what was
 // counted before a fault decides verdicts after it.
 const faultRules = `version: 1
@@ -26,6 +27,7 @@ rules:
   - {id: wins, type: return_pattern, pattern: win, threshold: 3, window: 24h, action: ban, ban_for: 15m, reset_on_ban: true}
   - {id: levels, type: return_pattern, pattern: "json:level>90", threshold: 2, window: 8h, action: alert, emit: every}
   - {id: logins, type: return_pattern, endpoint: POST /login, pattern: "status:401,403", threshold: 5, window: 24h, action: ban, ban_for: 10m}
+  - {id: slow, type: latency, action: log}
 `
 
 // history is a log of many hours that is fed within seconds.
@@ -78,8 +80,8 @@ func (h *history) record() *kgo.Record {
 		status = []int{404, 500, 429}[h.rnd.IntN(3)]
 	}
 	return &kgo.Record{Key: []byte(h.who), Value: fmt.Appendf(nil,
-		`{"timestamp":%d,"client_ip":%q,"method":%q,"path":%q,"status":%d,"response_body":"{\"level\":%d,\"result\":\"%s\"}"}`,
-		at.UnixMicro(), h.who, method, path, status, h.rnd.IntN(100), []string{"win", "loss", "loss", "draw"}[h.rnd.IntN(4)])}
+		`{"timestamp":%d,"client_ip":%q,"method":%q,"path":%q,"status":%d,"latency_ms":%d,"response_body":"{\"level\":%d,\"result\":\"%s\"}"}`,
+		at.UnixMicro(), h.who, method, path, status, 20+h.n%20, h.rnd.IntN(100), []string{"win", "loss", "loss", "draw"}[h.rnd.IntN(4)])}
 }
 
 // subject gives some addresses much more often than others.

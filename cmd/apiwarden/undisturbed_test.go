@@ -28,6 +28,9 @@ type undisturbed struct {
 	letters  map[schemas.Position]bool
 	usable   int
 	evicted  uint64
+
+	summaries map[string]string // of buckets that the log has closed: which -> what it says
+	closed    map[int32]int64   // by partition, until when those are, s since 1970
 }
 
 // judgeUndisturbed judges the records as one engine a partition does. What is given up
@@ -42,7 +45,9 @@ func judgeUndisturbed(t *testing.T, rules string, logs []*kgo.Record, o detector
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &undisturbed{verdicts: map[string]string{}, bans: map[string]schemas.Ban{}, letters: map[schemas.Position]bool{}}
+	u := &undisturbed{
+		verdicts: map[string]string{}, bans: map[string]schemas.Ban{}, letters: map[schemas.Position]bool{}, summaries: map[string]string{}, closed: map[int32]int64{},
+	}
 	engines := map[int32]*detector.Engine{}
 	for _, r := range logs {
 		e := engines[r.Partition]
@@ -63,6 +68,12 @@ func judgeUndisturbed(t *testing.T, rules string, logs []*kgo.Record, o detector
 		verdicts, _ := e.Take()
 		for i := range verdicts {
 			u.verdicts[verdicts[i].VerdictID] = verdictLine(&verdicts[i])
+		}
+		if summaries, mark := e.TakeSummaries(); mark != nil {
+			for i := range summaries {
+				u.summaries[summaryID(&summaries[i])] = string(sink.SummaryRecord("", &summaries[i]).Value)
+			}
+			u.closed[r.Partition] = mark.Closed
 		}
 	}
 	for _, e := range engines {
@@ -198,6 +209,7 @@ func (c *crew) exact(o detector.Options) *undisturbed {
 		c.t.Errorf("rows of events, their positions and rows of verdicts: %v, want %v", rows, w)
 	}
 	c.compareBans(want.bans)
+	c.compareSummaries(want)
 	c.t.Logf("%d events, %d verdicts, %d of them once more on the topic, %d bans, %d evicted", want.usable, len(got), twice, len(want.bans), want.evicted)
 	if len(got) < 100 {
 		c.t.Errorf("%d verdicts: not much is compared", len(got))
@@ -235,6 +247,42 @@ func (c *crew) compareReplay(logs []*kgo.Record, got map[string]string) {
 	if diff := cmp.Diff(sorted(want), sorted(have)); diff != "" {
 		c.t.Errorf("verdicts of replay (-) and of this run (+) differ:\n%s", cut(diff))
 	}
+}
+
+// summaryID is what there is one summary of.
+func summaryID(s *schemas.Summary) string {
+	return fmt.Sprintf("%d|%d|%s|%s", s.Partition, s.Start, s.View, s.Endpoint)
+}
+
+// compareSummaries looks at what learned rules are given. All that is said twice is the
+// same both times. What the log has closed is what an undisturbed run says of it; the rest
+// the clock has closed since.
+func (c *crew) compareSummaries(want *undisturbed) {
+	c.t.Helper()
+	got, twice, later := map[string]string{}, 0, 0
+	for _, r := range c.everyRecord("stats") {
+		var s schemas.Summary
+		if r.Key == nil {
+			continue // a mark
+		}
+		if err := schemas.DecodeSummary(r.Value, &s); err != nil {
+			c.t.Fatal(err)
+		}
+		id := summaryID(&s)
+		if text, ok := got[id]; ok {
+			twice++
+			if text != string(r.Value) {
+				c.t.Errorf("of one bucket there are two summaries:\n%s\n%s", text, r.Value)
+			}
+		}
+		got[id] = string(r.Value)
+		if s.Start >= want.closed[s.Partition] {
+			later++
+			delete(got, id)
+		}
+	}
+	c.compare("summaries", want.summaries, got)
+	c.t.Logf("%d summaries, %d of them once more on the topic; %d of buckets that the clock has closed", len(got), twice, later)
 }
 
 // letterPosition is the position of the record that a dead letter is of.
