@@ -117,7 +117,7 @@ func (s *session) logsOf(ctx context.Context, topic string, partitions map[int32
 	default: // it is missing where nobody needs it and we may not create it
 		s.detect.readers.CompareAndSwap(0, -1)
 	}
-	known := len(about[topic].Partitions)
+	known := max(len(about[topic].Partitions), int(s.inputs.Load())) // a topic grows, and not all brokers know it at once
 	for n := range partitions {
 		known = max(known, int(n)+1) // what was asked lately is not asked again
 	}
