@@ -34,6 +34,7 @@ rules:
   - {id: often, type: frequency, max_frequency: 0.1, window: 30s, action: log}
   - {id: paths, type: distinct, field: path, threshold: 5, window: 1h, action: ban, ban_for: 5s, max_bans_per_minute: 2}
   - {id: errors, type: ratio, pattern: "status:>=400", min_volume: 4, threshold: 0.4, window: 1h, action: alert}
+  - {id: steps, type: walk, field: latency_ms, max_step: 50, threshold: 1, window: 1h, action: alert}
   - {id: admin, type: match, when: 'path startsWith "/admin"', window: 15s, action: log}
   - {id: wins, type: return_pattern, pattern: win, threshold: 2, window: 1h, action: ban, ban_for: 10s, reset_on_ban: true}
 `

@@ -148,16 +148,16 @@ func (e *Engine) carry(s *shard, old *bundle, targets [][]carried, r ref) {
 		c := content{base: rec.base(), newest: rec.newest(), lanes: map[uint]laneContent{}, extras: map[uint]uint64{}}
 		var to [lanesPerRecord]uint16
 		for _, x := range rules {
-			for i := range uint(x.from.kind.lanes + x.from.kind.extras) {
-				from, bit := x.from.bit+i, x.to.bit+i
-				switch {
-				case !rec.has(from):
-				case x.from.kind.extras > 0:
-					c.extras[bit] = rec[rec.cell(from)]
-					kept |= 1 << from
-				default:
+			for i := range uint(x.from.kind.lanes) {
+				if from, bit := x.from.bit+i, x.to.bit+i; rec.has(from) {
 					to[from] = 1 << bit
 					c.lanes[bit] = laneContentOf(rec, from)
+				}
+			}
+			for i := range uint(x.from.kind.extras) {
+				if from, bit := x.from.extra+i, x.to.extra+i; rec.has(from) {
+					c.extras[bit] = rec[rec.cell(from)]
+					kept |= 1 << from
 				}
 			}
 		}

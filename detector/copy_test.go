@@ -43,6 +43,7 @@ rules:
   - {id: calls, type: usage, threshold: 5, window: 100us}
   - {id: paths, type: distinct, field: path, threshold: 30, window: 200us}
   - {id: each, type: usage, threshold: 3, window: 50us, group_by: [subject, endpoint]}
+  - {id: walk, type: walk, threshold: 3, window: 50us}
 `
 	program := mustLoad(t, rules)
 	rapid.Check(t, func(t *rapid.T) {

@@ -32,8 +32,8 @@
 //   - shard.go, subject.go, table.go, arena.go (hugepages_*.go), record.go, log.go,
 //     compact.go: the counts; evict.go and names.go bound them
 //   - kind.go: what a detector type is; counting.go, ratio.go, match.go, distinct.go
-//     (with valueset.go, valuetable.go, valuelist.go), peers.go (with metric.go): one
-//     type, or family of types, each
+//     (with valueset.go, valuetable.go, valuelist.go), walk.go (with trail.go), peers.go
+//     (with metric.go): one type, or family of types, each
 //   - decide.go, verdict.go, ban.go, budget.go: what follows from the rules that fire;
 //     manual.go is what people have decided
 //
@@ -82,7 +82,10 @@
 // events share one log of the subject's recent events: 8 bytes an entry, 48 bits
 // of time and a bit per rule ("lane"). Each lane has a cell: how many of its
 // events lie in its window and where the oldest of them stands in the log. A rule
-// that counts per endpoint (or another group) has a record of its own per group.
+// that counts per endpoint (or another group) has a record of its own per group. What
+// a kind has to know besides stands in further cells of fixed size (distinct: refers to a
+// set of values). A walk rule has both: a lane for its steps and a trail, which says
+// whether an event that it sees is one and so gets into the log.
 //
 // What is certain to matter to no later verdict is dropped, by rules that depend on
 // the events alone (compact.go, thinRuns, sweepShard); so a replay of the same log

@@ -31,6 +31,7 @@ type step struct {
 	bundle  *bundle
 	lanes   uint16  // lanes that count the event whatever else it says
 	static  []*rule // the rules of these lanes
+	choosy  bool    // some of the dynamic rules do not count all that they see: see kind.counts
 	valued  *rule   // the first dynamic rule that looks at nothing but a value, if there is one
 	dynamic []*rule // rules whose condition, pattern, field or exemption must be looked at
 }
@@ -128,7 +129,8 @@ func (ep *endpoint) plan(status uint16) *plan {
 		if !r.static {
 			s := p.step(r.bundle)
 			s.dynamic = append(s.dynamic, r)
-			if s.valued == nil && r.Field != nil && r.When == nil && r.Pattern == nil {
+			s.choosy = s.choosy || r.kind.counts != nil
+			if s.valued == nil && r.kind == &distinct && r.When == nil && r.Pattern == nil {
 				s.valued = r
 			}
 			continue

@@ -96,7 +96,7 @@ type Engine struct {
 	changes  []schemas.BanChange
 }
 
-// sighting is a rule that sees the event at hand and, for distinct, the value.
+// sighting is a rule that sees the event at hand and, for distinct, outlier and walk, the value.
 type sighting struct {
 	rule  *rule
 	value uint64
@@ -252,6 +252,9 @@ func (e *Engine) count(s *step, l *located, who subject, o *observed) {
 	rec := record(e.arena.at(at))
 	occ := &e.occurrence
 	occ.rec, occ.time, occ.newest = rec, o.time, o.time >= rec.newest()
+	if s.choosy {
+		lanes = e.choose(rec, lanes, o.time)
+	}
 	if lanes != 0 {
 		if o.time-rec.base() > maxOffset {
 			e.rebase(s.bundle, rec)
@@ -282,8 +285,23 @@ func (e *Engine) count(s *step, l *located, who subject, o *observed) {
 	}
 }
 
+// choose takes the rules out of those that see the event that do not count it, and gives
+// the lanes that are left.
+func (e *Engine) choose(rec record, lanes uint16, t int64) uint16 {
+	counted := e.active[:0]
+	for _, x := range e.active {
+		if x.rule.kind.counts == nil || x.rule.kind.counts(rec, x.rule, x.value, t) {
+			counted = append(counted, x)
+		} else {
+			lanes &^= 1 << x.rule.bit
+		}
+	}
+	e.active = counted
+	return lanes
+}
+
 // sees says whether a rule sees the event, whether its pattern (if any) matched, and
-// for distinct the hash of the field's value.
+// for distinct the hash of the field's value, for outlier what it measures, for walk the id.
 func (e *Engine) sees(r *rule, o *observed) (seen, matched bool, value uint64) {
 	if contains(r.Exempt, o.client) {
 		return false, false, 0
@@ -308,6 +326,10 @@ func (e *Engine) sees(r *rule, o *observed) (seen, matched bool, value uint64) {
 	}
 	if r.Metric != "" {
 		value, seen = r.Metric.measure(o.Event)
+		return seen, true, value
+	}
+	if r.kind == &walk {
+		value, seen = r.id(o.Event, &e.scratch)
 		return seen, true, value
 	}
 	if r.Field != nil {

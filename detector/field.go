@@ -9,7 +9,7 @@ import (
 	"github.com/apiwarden/apiwarden/schemas"
 )
 
-// Field is what a distinct rule takes from an event: a field of it, or a member of
+// Field is what a distinct or walk rule takes from an event: a field of it, or a member of
 // response_fields or of an unknown field by a path of names with dots. It is
 // immutable and safe for concurrent use.
 type Field struct {

@@ -28,7 +28,7 @@ const (
 )
 
 var (
-	countingTypes = []Type{TypeUsage, TypeFrequency, TypeReturnPattern, TypeDistinct}
+	countingTypes = []Type{TypeUsage, TypeFrequency, TypeReturnPattern, TypeDistinct, TypeWalk}
 	judgedTypes   = append(slices.Clone(countingTypes), TypeRatio, TypeMatch)
 	learnedTypes  = []Type{TypeLatency, TypeStatusMix, TypeRate, TypeOutlier}
 	laterTypes    = []Type{TypeLeaky, TypeSequence}
@@ -46,8 +46,9 @@ var ruleKeys = []ruleKey{
 	{name: "endpoint", shape: shapeTextOrTexts, def: "every endpoint", doc: "METHOD template, or a list of them. * is any method or any one part of the path, a trailing ** the rest of it, {id} a parameter."},
 	{name: "when", shape: shapeText, def: "none", doc: "Condition (expr-lang) on event fields; the rule does not see an event that fails it. A comparison with a missing field is false."},
 	{name: "pattern", shape: shapeText, types: patternTypes, needed: []Type{TypeReturnPattern, TypeRatio}, doc: "What to look for in the response: text, regex:RE2, json:path OP value, or status:404 | 401,403 | 4xx | >=500."},
-	{name: "field", shape: shapeText, types: []Type{TypeDistinct, TypeLeaky}, needed: []Type{TypeDistinct}, doc: "The event field whose different values are counted, such as path, user_id or response_fields.id."},
-	{name: "threshold", shape: shapeDecimal, types: append(slices.Clone(countingTypes), TypeRatio), needed: []Type{TypeUsage, TypeReturnPattern, TypeDistinct, TypeRatio}, doc: "The rule fires on event (or value) number threshold + 1. ratio: a share between 0 and 1; the rule fires above it."},
+	{name: "field", shape: shapeText, types: []Type{TypeDistinct, TypeWalk, TypeLeaky}, needed: []Type{TypeDistinct}, def: "walk: the id in the path", doc: "The event field whose different values are counted, such as path, user_id or response_fields.id. walk: the field whose values are the ids, where they are whole numbers of up to 19 digits."},
+	{name: "max_step", shape: shapeCount, types: []Type{TypeWalk}, def: "1", doc: "How far from an id that the client has shown the next may be, up or down, to be a step: 1 to 1000."},
+	{name: "threshold", shape: shapeDecimal, types: append(slices.Clone(countingTypes), TypeRatio), needed: []Type{TypeUsage, TypeReturnPattern, TypeDistinct, TypeWalk, TypeRatio}, doc: "The rule fires on event (distinct: value; walk: step) number threshold + 1. ratio: a share between 0 and 1; the rule fires above it."},
 	{name: "max_frequency", shape: shapeDecimal, types: []Type{TypeFrequency}, doc: "Events per second, instead of threshold: threshold = floor(max_frequency × window in seconds)."},
 	{name: "min_volume", shape: shapeCount, types: []Type{TypeRatio}, needed: []Type{TypeRatio}, doc: "How many seen events it takes before the share is judged."},
 	{name: "window", shape: shapeDuration, types: append(slices.Clone(judgedTypes), TypeSequence), def: "that of defaults, 1h", doc: "How far back events count. match: how long the rule stays silent about a subject after a verdict."},
@@ -57,7 +58,7 @@ var ruleKeys = []ruleKey{
 	{name: "ban_for", shape: shapeDuration, types: slices.Concat(judgedTypes, laterTypes), def: "that of defaults, 1h", doc: "How long a ban lasts."},
 	{name: "throttle_for", shape: shapeDuration, types: slices.Concat(judgedTypes, laterTypes), def: "that of defaults, else the window", doc: "How long a throttle lasts; only with action: throttle."},
 	{name: "key", shape: shapeText, types: slices.Concat(judgedTypes, laterTypes), def: "the client's address", doc: "The event field that is the subject, such as user_id; needs input.rekey."},
-	{name: "group_by", shape: shapeTexts, def: "[subject]; learned types [endpoint]", doc: "What is counted alone: subject, and with it endpoint, service, host, user_id or api_key_id. Learned types: [endpoint], [service, endpoint] or [host, endpoint]."},
+	{name: "group_by", shape: shapeTexts, def: "[subject]; learned types [endpoint]", doc: "What is counted alone: subject, and with it endpoint, service, host, user_id or api_key_id. walk: endpoint is always part of it. Learned types: [endpoint], [service, endpoint] or [host, endpoint]."},
 	{name: "exempt", shape: shapeTexts, def: "none", doc: "Addresses and ranges that the rule does not see, besides those of the file."},
 	{name: "mode", shape: shapeText, values: []string{"active", "passive"}, def: "that of the file", doc: "passive: verdicts are stored as logged_only, nobody is banned or throttled."},
 	{name: "reset_on_ban", shape: shapeFlag, types: slices.Concat(judgedTypes, laterTypes), def: "false", doc: "Whether a ban by the rule makes it forget what it has counted for the subject."},

@@ -6,6 +6,10 @@ type kind struct {
 	lanes  int // bits of the shared log
 	extras int // cells of its own, side by side
 
+	// counts says whether the rule's lanes count an event that it sees, where the
+	// record tells; nil: they count all of them.
+	counts func(rec record, r *rule, value uint64, time int64) bool
+
 	// observe judges an event that the rule sees and that stands in the log
 	// already (kinds with lanes).
 	observe func(e *Engine, o *occurrence, r *rule) finding
@@ -27,6 +31,7 @@ var kinds = map[Type]*kind{
 	TypeRatio:         &ratio,
 	TypeDistinct:      &distinct,
 	TypeMatch:         &match,
+	TypeWalk:          &walk,
 	TypeOutlier:       &peers, // or peerPaths: see kindFor
 }
 
@@ -49,7 +54,7 @@ type occurrence struct {
 // finding is what a rule has to say of an event.
 type finding struct {
 	fire  bool
-	count int   // events (distinct: values; ratio: matching events) in the window
+	count int   // events (distinct: values; ratio: matching events; walk: steps) in the window
 	of    int   // ratio: seen events in the window
 	from  int64 // event time of the oldest of them, µs
 }

@@ -22,6 +22,7 @@ type layoutRule struct {
 	Metric  Metric `json:"metric,omitempty"` // where the kind depends on it
 	Bundle  int    `json:"bundle"`
 	Bit     uint   `json:"bit"`
+	Extra   uint   `json:"extra,omitempty"` // where it has lanes too, which Bit says
 }
 
 type layoutBundle struct {
@@ -34,7 +35,7 @@ type layoutBundle struct {
 func layoutOf(p *Program) []byte {
 	var l layout
 	for _, r := range p.rules {
-		l.Rules = append(l.Rules, layoutRule{ID: r.ID, Version: r.Version, Type: r.Type, Metric: r.Metric, Bundle: r.bundle.index, Bit: r.bit})
+		l.Rules = append(l.Rules, layoutRule{ID: r.ID, Version: r.Version, Type: r.Type, Metric: r.Metric, Bundle: r.bundle.index, Bit: r.bit, Extra: r.extraBeside()})
 	}
 	for _, b := range p.bundles {
 		l.Bundles = append(l.Bundles, layoutBundle{Key: b.key, GroupBy: b.groupBy, Reset: b.reset != nil})
@@ -44,6 +45,14 @@ func layoutOf(p *Program) []byte {
 		panic(err) // strings and numbers alone
 	}
 	return text
+}
+
+// extraBeside gives the first extra of a rule that has lanes too; 0 of others.
+func (r *rule) extraBeside() uint {
+	if r.kind.lanes == 0 || r.kind.extras == 0 {
+		return 0
+	}
+	return r.extra
 }
 
 // programOf gives a program that has nothing but a layout: enough to read records by.
@@ -65,20 +74,14 @@ func programOf(text []byte) (*Program, error) {
 			return nil, fmt.Errorf("the layout of a snapshot has rule %s of type %q in bundle %d", r.ID, r.Type, r.Bundle)
 		}
 		b := p.bundles[r.Bundle]
-		x := &rule{Rule: &Rule{ID: r.ID, Version: r.Version, Type: r.Type, Metric: r.Metric}, index: i, bundle: b, bit: r.Bit, matching: r.Bit, kind: k}
-		switch {
-		case k.extras > 0 && int(r.Bit) == lanesPerRecord+len(b.extras) && len(b.extras)+k.extras <= extrasPerRecord:
-			for range k.extras {
-				b.extras = append(b.extras, x)
-			}
-			if k == &distinct {
-				b.sets = append(b.sets, x.bit)
-			}
-		case k.lanes > 0 && int(r.Bit) == len(b.lanes) && len(b.lanes)+k.lanes <= lanesPerRecord:
-			x.matching = r.Bit + uint(k.lanes) - 1
-			b.lanes = append(b.lanes, make([]lane, k.lanes)...)
-		default:
-			return nil, fmt.Errorf("the layout of a snapshot has rule %s at bit %d", r.ID, r.Bit)
+		if len(b.lanes)+k.lanes > lanesPerRecord || len(b.extras)+k.extras > extrasPerRecord {
+			return nil, fmt.Errorf("the layout of a snapshot has more rules in bundle %d than there is room for", r.Bundle)
+		}
+		x := &rule{Rule: &Rule{ID: r.ID, Version: r.Version, Type: r.Type, Metric: r.Metric}, index: i, bundle: b, kind: k}
+		x.place(b)
+		b.lanes = append(b.lanes, make([]lane, k.lanes)...)
+		if x.bit != r.Bit || x.extraBeside() != r.Extra {
+			return nil, fmt.Errorf("the layout of a snapshot has rule %s at bits %d and %d", r.ID, r.Bit, r.Extra)
 		}
 		if l.Bundles[r.Bundle].Reset {
 			b.reset = x

@@ -26,11 +26,12 @@ type oracle struct {
 }
 
 type oracleRule struct {
-	id, kind           string // usage, distinct, ratio, match
+	id, kind           string // usage, distinct, ratio, match, walk
 	notFound           bool   // only events with status 404 count (match)
 	threshold          int
 	share              float64
 	minVolume          int
+	maxStep            int
 	window             int64
 	halfOpen, every    bool
 	ban                bool
@@ -41,8 +42,25 @@ type oracleRule struct {
 type oracleEvent struct {
 	time    int64
 	subject string
-	path    string
+	path    string // without the id
+	id      int    // 0: none
 	status  int
+}
+
+// whole gives the event's path with the id.
+func (e oracleEvent) whole() string {
+	if e.id == 0 {
+		return e.path
+	}
+	return fmt.Sprintf("%s/%d", e.path, e.id)
+}
+
+// endpoint tells the event's endpoint from others.
+func (e oracleEvent) endpoint() string {
+	if e.id == 0 {
+		return e.path
+	}
+	return e.path + "/{id}"
 }
 
 type oracleCounter struct {
@@ -50,6 +68,14 @@ type oracleCounter struct {
 	edge   edge
 	fired  []int64
 	banned []bool
+	walked []oracleStretch // the one that an id was shown of last in front
+	shown  int64           // the newest time of an id
+}
+
+// oracleStretch is 64 ids, and which of them were shown.
+type oracleStretch struct {
+	number int
+	shown  map[int]bool
 }
 
 type oracleVerdict struct {
@@ -74,8 +100,8 @@ func (o *oracle) observe(offset int, e oracleEvent) []oracleVerdict {
 	var fired []oracleRule
 	for _, r := range o.rules {
 		key := r.id + "|" + e.subject
-		if r.perEndpoint {
-			key += "|" + e.path
+		if r.perEndpoint || r.kind == "walk" {
+			key += "|" + e.endpoint()
 		}
 		c := o.counters[key]
 		if c == nil {
@@ -139,6 +165,9 @@ func (r oracleRule) judge(c *oracleCounter, e oracleEvent) (int, bool) {
 	if r.kind != "ratio" && !matches {
 		return 0, false
 	}
+	if r.kind == "walk" && (e.id == 0 || !r.isStep(c, e)) {
+		return 0, false
+	}
 	inOrder := true
 	for _, x := range c.events {
 		inOrder = inOrder && e.time >= x.time
@@ -168,7 +197,7 @@ func (r oracleRule) judge(c *oracleCounter, e oracleEvent) (int, bool) {
 			for _, x := range c.events {
 				if r.within(x.time, end.time) {
 					n++
-					values[x.path] = true
+					values[x.whole()] = true
 				}
 			}
 			if r.kind == "distinct" {
@@ -181,6 +210,30 @@ func (r oracleRule) judge(c *oracleCounter, e oracleEvent) (int, bool) {
 	fire, next := c.edge.judge(over, inOrder, r.every, false)
 	c.edge = next
 	return found, fire
+}
+
+// isStep says whether an event with an id is a step, and remembers the id.
+func (r oracleRule) isStep(c *oracleCounter, e oracleEvent) bool {
+	if e.time > c.shown && !r.within(c.shown, e.time) {
+		c.walked = nil
+	}
+	c.shown = max(c.shown, e.time)
+	known, near := false, false
+	for _, s := range c.walked {
+		for id := range s.shown {
+			known = known || id == e.id
+			near = near || max(id-e.id, e.id-id) <= r.maxStep
+		}
+	}
+	of := oracleStretch{e.id / 64, map[int]bool{}}
+	if i := slices.IndexFunc(c.walked, func(s oracleStretch) bool { return s.number == of.number }); i >= 0 {
+		of = c.walked[i]
+		c.walked = slices.Delete(c.walked, i, i+1)
+	}
+	of.shown[e.id] = true
+	c.walked = append([]oracleStretch{of}, c.walked...)
+	c.walked = c.walked[:min(5, len(c.walked))]
+	return near && !known
 }
 
 // newestFired is the index of the newest verdict by event time, the later of equals.
@@ -202,6 +255,8 @@ func (r oracleRule) yaml() string {
 		fmt.Fprintf(&b, ", threshold: %d", r.threshold)
 	case "distinct":
 		fmt.Fprintf(&b, ", field: path, threshold: %d", r.threshold)
+	case "walk":
+		fmt.Fprintf(&b, ", threshold: %d, max_step: %d", r.threshold, r.maxStep)
 	case "ratio":
 		fmt.Fprintf(&b, ", pattern: 'status:404', min_volume: %d, threshold: %v", r.minVolume, r.share)
 	}
@@ -238,10 +293,11 @@ func drawRules(t *rapid.T) []oracleRule {
 	for i := range rules {
 		r := &rules[i]
 		r.id = fmt.Sprintf("r%d", i)
-		r.kind = rapid.SampledFrom([]string{"usage", "usage", "distinct", "ratio", "match"}).Draw(t, "kind")
+		r.kind = rapid.SampledFrom([]string{"usage", "usage", "distinct", "ratio", "match", "walk"}).Draw(t, "kind")
 		r.threshold = rapid.SampledFrom([]int{1, 2, 3, 7, 20, 40}).Draw(t, "threshold")
 		r.share = rapid.SampledFrom([]float64{0.1, 0.5, 0.7}).Draw(t, "share")
 		r.minVolume = rapid.IntRange(1, 8).Draw(t, "volume")
+		r.maxStep = rapid.SampledFrom([]int{1, 2, 30, 100}).Draw(t, "max step")
 		r.window = rapid.SampledFrom([]int64{1, 5, 20, 100, 1000}).Draw(t, "window")
 		r.halfOpen = rapid.Bool().Draw(t, "half open")
 		r.every = rapid.Bool().Draw(t, "every")
@@ -260,6 +316,7 @@ func drawEvents(t *rapid.T, lateness int64, n int) []oracleEvent {
 	paths := rapid.SampledFrom([]int{2, 6, 64}).Draw(t, "paths")
 	subjects := rapid.IntRange(1, 3).Draw(t, "subjects")
 	disorder := rapid.Bool().Draw(t, "disorder")
+	ids := rapid.SampledFrom([]int{0, 3, 30, 300, 10_000}).Draw(t, "ids")
 	events := make([]oracleEvent, n)
 	for i := range events {
 		now += rapid.Int64Range(0, step).Draw(t, "gap")
@@ -273,6 +330,13 @@ func drawEvents(t *rapid.T, lateness int64, n int) []oracleEvent {
 			path:    fmt.Sprintf("/p%c%c", 'a'+rapid.IntRange(0, paths-1).Draw(t, "path")/8, 'a'+rapid.IntRange(0, 7).Draw(t, "path")),
 			status:  rapid.SampledFrom([]int{200, 404}).Draw(t, "status"),
 		}
+		switch {
+		case ids == 0:
+		case i > 0 && events[i-1].id > 0 && rapid.Bool().Draw(t, "on"):
+			events[i].path, events[i].id = events[i-1].path, max(1, events[i-1].id+rapid.IntRange(-2, 3).Draw(t, "by"))
+		default:
+			events[i].id = rapid.IntRange(0, ids).Draw(t, "id")
+		}
 	}
 	return events
 }
@@ -280,7 +344,7 @@ func drawEvents(t *rapid.T, lateness int64, n int) []oracleEvent {
 func (e oracleEvent) event() *schemas.Event {
 	return &schemas.Event{
 		Time: e.time, HasTime: true, ClientIP: netip.MustParseAddr(e.subject), Status: uint16(e.status),
-		Method: []byte("GET"), Path: []byte(e.path),
+		Method: []byte("GET"), Path: []byte(e.whole()),
 	}
 }
 
@@ -332,7 +396,7 @@ func TestEngineAgreesWithTheOracle(t *testing.T) {
 			}
 			same := slices.EqualFunc(got, want, func(g, w oracleVerdict) bool {
 				r := thresholds[w.rule]
-				if r.kind == "usage" || r.kind == "distinct" {
+				if r.kind == "usage" || r.kind == "distinct" || r.kind == "walk" {
 					// Beyond threshold + 1 the count may stay behind.
 					return g.rule == w.rule && g.count > r.threshold && g.count <= w.count
 				}

@@ -19,8 +19,8 @@ func TestSubjectsDoNotDependOnArrivalOrder(t *testing.T) {
 		}
 		text := fmt.Sprintf("version: 1\nlateness: %dus\nrules:\n", last-first)
 		for i, r := range drawRules(t) {
-			if r.kind == "ratio" || r.kind == "match" {
-				r.kind = "usage" // those two are judged in the order of arrival
+			if r.kind == "ratio" || r.kind == "match" || r.kind == "walk" {
+				r.kind = "usage" // those are judged in the order of arrival
 			}
 			r.id, r.ban, r.reset = fmt.Sprintf("r%d", i), false, false
 			text += r.yaml()

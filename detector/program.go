@@ -27,7 +27,8 @@ type rule struct {
 	*Rule
 	index    int
 	bundle   *bundle
-	bit      uint // of a record's cells: a lane (0 to 15) or an extra (16 to 31)
+	bit      uint // of a record's cells: the first lane (0 to 15), or of kinds without lanes the first extra (16 to 31)
+	extra    uint // the first extra
 	matching uint // ratio: the lane of the matching events, bit being that of the seen ones; else bit
 	span     span
 	kind     *kind
@@ -67,7 +68,7 @@ func (r *rule) needed() int {
 // lanesOf gives the lanes that count an event which the rule sees.
 func (r *rule) lanesOf(matched bool) uint16 {
 	switch {
-	case r.kind.extras > 0:
+	case r.kind.lanes == 0:
 		return 0
 	case matched:
 		return 1<<r.bit | 1<<r.matching
@@ -78,12 +79,9 @@ func (r *rule) lanesOf(matched bool) uint16 {
 }
 
 // cellsOf gives the cells that an event takes which the rule sees, as bits of a
-// record's present: those of its lanes, or the rule's extras.
+// record's present: those of its lanes, and the rule's extras.
 func (r *rule) cellsOf(lanes uint16) uint32 {
-	if r.kind.extras > 0 {
-		return (1<<r.kind.extras - 1) << r.bit
-	}
-	return uint32(lanes)
+	return uint32(lanes) | (1<<r.kind.extras-1)<<r.extra
 }
 
 // lane is one bit of a bundle's log.
@@ -166,27 +164,31 @@ func (p *Program) bundle(r *rule) {
 	if lanes == 1 {
 		needed = r.needed()
 	}
-	if extras > 0 {
-		r.bit = uint(lanesPerRecord + len(b.extras))
-		r.matching = r.bit
-		for range extras {
-			b.extras = append(b.extras, r)
-		}
-		if r.kind == &distinct {
-			b.sets = append(b.sets, r.bit)
-		}
-	} else {
-		r.bit = uint(len(b.lanes))
-		r.matching = r.bit + uint(lanes) - 1
-		for range lanes {
-			b.lanes = append(b.lanes, lane{span: r.span, needed: needed})
-		}
+	r.place(b)
+	for range lanes {
+		b.lanes = append(b.lanes, lane{span: r.span, needed: needed})
 	}
 	status := true
 	if r.Pattern != nil {
 		_, status = r.Pattern.Status()
 	}
 	r.static = status && extras == 0 && r.When == nil && len(r.Exempt) == 0
+}
+
+// place gives a rule the next cells of its bundle, but for its lanes, which are the
+// caller's to add.
+func (r *rule) place(b *bundle) {
+	r.bit, r.extra = uint(len(b.lanes)), uint(lanesPerRecord+len(b.extras))
+	r.matching = r.bit + uint(r.kind.lanes) - 1
+	if r.kind.lanes == 0 {
+		r.bit, r.matching = r.extra, r.extra
+	}
+	for range r.kind.extras {
+		b.extras = append(b.extras, r)
+	}
+	if r.kind == &distinct {
+		b.sets = append(b.sets, r.bit)
+	}
 }
 
 // Warnings are what check prints of rules that are accepted all the same.

@@ -85,6 +85,8 @@ func (l *loader) kind(m *mapping, r *Rule) bool {
 	switch {
 	case slices.Contains(laterTypes, r.Type):
 		m.refuse(e.line, "type %s is not available yet", r.Type)
+	case r.Type == TypeWalk:
+		r.MaxStep = 1
 	case slices.Contains(learnedTypes, r.Type):
 		r.Learned = true
 		r.Sensitivity = "normal"
@@ -107,6 +109,8 @@ func (l *loader) value(m *mapping, e *entry, r *Rule) {
 		l.expression(m, e, r)
 	case "threshold":
 		l.threshold(m, e, r)
+	case "max_step":
+		l.maxStep(m, e, r)
 	case "min_volume":
 		r.MinVolume, _ = m.count(e, 1)
 	case "window":
@@ -218,6 +222,19 @@ func (l *loader) threshold(m *mapping, e *entry, r *Rule) {
 	}
 }
 
+// longestStep bounds max_step: ids further apart are neighbours of each other by nothing
+// that a walk would show.
+const longestStep = 1000
+
+func (l *loader) maxStep(m *mapping, e *entry, r *Rule) {
+	n, ok := m.count(e, 1)
+	if ok && n > longestStep {
+		m.refuse(e.line, "max_step must be %d at most, it is %d", longestStep, n)
+	} else if ok {
+		r.MaxStep = n
+	}
+}
+
 func (l *loader) subjectKey(m *mapping, e *entry, r *Rule) {
 	name, ok := m.text(e)
 	if !ok {
@@ -289,6 +306,10 @@ func (l *loader) together(m *mapping, r *Rule) {
 	}
 	if r.Type == TypeFrequency {
 		l.frequency(m, r)
+	}
+	if r.Type == TypeWalk && !slices.Contains(r.GroupBy, "endpoint") {
+		r.GroupBy = append(r.GroupBy, "endpoint")
+		slices.Sort(r.GroupBy)
 	}
 	if r.ThrottleFor == 0 {
 		r.ThrottleFor = r.Window

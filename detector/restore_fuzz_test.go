@@ -12,7 +12,7 @@ import (
 )
 
 // fuzzRules have counts of every form: shared logs, ratios, silences, the three forms
-// of sets of values, groups, names, totals of clients, and bans.
+// of sets of values, groups, names, totals of clients, trails, and bans.
 const fuzzRules = `version: 1
 lateness: 30s
 rules:
@@ -23,6 +23,7 @@ rules:
   - {id: few, type: distinct, field: path, threshold: 5, window: 600s, group_by: [subject, endpoint]}
   - {id: unlike, type: outlier, metric: distinct_paths}
   - {id: costly, type: outlier, metric: requests}
+  - {id: walks, type: walk, threshold: 5, window: 60s}
   - {id: slow, type: usage, threshold: 3, window: 60s, action: throttle, throttle_for: 9s}
   - {id: late, type: latency}
   - {id: lost, type: status_mix, when: 'status == 404', group_by: [host, endpoint]}

@@ -17,6 +17,7 @@ const (
 	TypeDistinct      Type = "distinct"
 	TypeRatio         Type = "ratio"
 	TypeMatch         Type = "match"
+	TypeWalk          Type = "walk"
 	TypeLatency       Type = "latency"
 	TypeStatusMix     Type = "status_mix"
 	TypeRate          Type = "rate"
@@ -45,10 +46,11 @@ type Rule struct {
 	Endpoints []EndpointPattern // empty: every endpoint
 	When      *Condition        // nil: none
 	Pattern   *Pattern          // nil: none
-	Field     *Field            // distinct only
+	Field     *Field            // distinct; walk: nil is the id in the path
 
 	Threshold   int64 // types that count; fires on event Threshold+1. match: 0
 	Share       Share // ratio: fires when matching/seen is over it
+	MaxStep     int64 // walk: how far from a known id the next may be
 	MinVolume   int64 // ratio: seen events it takes to judge at all
 	Window      int64
 	HalfOpen    bool // window_edge: half_open

@@ -61,6 +61,14 @@ var typeDocs = []typeDoc{
   type: match
   when: 'path in ["/.env", "/.git/config"]'
   action: alert`},
+	{TypeWalk, "Counts steps from id to id: how somebody goes through what is not theirs. The id of an event is the last part of its path that is a whole number of up to 19 digits, or the value of `field` where that is one; events without are not seen. An event is a step if the client has not shown its id and it lies at most `max_step` from one that it has shown: so counting up or down is, in whatever order within `max_step` and by several workers at once, while asking for the same ids again and picking here and there are not. Paging is, if the page is the last number of the path: leave such endpoints out. Fires on step number threshold + 1 within a window.\n\nIds are remembered for each client and endpoint (and what else `group_by` names), until the client has shown none for as long as the window; those beyond `max_endpoints` are remembered together. Of the five stretches of 64 ids (0 to 63, 64 to 127 and so on) that were shown last it is known which ids of them were, of others nothing. Whether a late event is a step is decided when it arrives, by those that arrived before; as a step it counts at its own time, wherever that lies.", `
+- id: order-walk
+  type: walk
+  endpoint: GET /orders/{id}
+  max_step: 4
+  threshold: 60
+  window: 10m
+  action: ban`},
 	{TypeLatency, "Tells when an endpoint becomes slow, by what is usual for it. Judged every 10 s by single requests, so also where there are few. " + learnedWords, `
 - id: slow-checkout
   type: latency

@@ -92,6 +92,8 @@ func (k *ruleKey) schema() object {
 		s = object{"type": "boolean"}
 	}
 	switch k.name {
+	case "max_step":
+		s["maximum"] = longestStep
 	case "id":
 		s["pattern"] = "^[a-z0-9-]+$"
 	case "when", "pattern", "field", "key":

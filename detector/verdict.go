@@ -91,6 +91,12 @@ func (r *rule) sentence(f *firing, name string) string {
 	case TypeRatio:
 		return fmt.Sprintf("%d of %d requests of %s (%s) matched %s%s; %s are allowed", f.count, f.of, name,
 			percent(float64(f.count)/float64(f.of)), r.Pattern, within, percent(r.Share.Float()))
+	case TypeWalk:
+		ids := "ids"
+		if r.Field != nil {
+			ids = "values of " + r.Field.String()
+		}
+		return fmt.Sprintf("%s walked on %d times%s, to %s next to those it had asked for; %d steps are allowed", name, f.count, within, ids, r.Threshold)
 	case TypeMatch:
 		return fmt.Sprintf("%s sent a request that matches rule %s", name, r.ID)
 	case TypeReturnPattern:

@@ -70,6 +70,9 @@ func decidesBy(r *Rule) string {
 	case schemas.ActionThrottle:
 		line("throttle_for", r.ThrottleFor)
 	}
+	if r.MaxStep > 1 {
+		line("max_step", r.MaxStep)
+	}
 	if r.Key != "" {
 		line("key", r.Key)
 	}

@@ -28,6 +28,8 @@ rules:
   - {id: rate, type: rate, group_by: [service, endpoint], action: alert}
   - {id: outlier, type: outlier, metric: requests}
   - {id: outlier-cost, type: outlier, metric: cost, sensitivity: low}
+  - {id: walk, type: walk, threshold: 60, window: 10m}
+  - {id: walk-far, type: walk, threshold: 60, window: 10m, max_step: 4, field: response_fields.id, group_by: [subject, user_id]}
 `
 
 func TestRuleVersionsAreWhatTheyWere(t *testing.T) {
@@ -70,6 +72,7 @@ func TestRuleVersionIsOfWhatDecides(t *testing.T) {
 		{base + "group_by: [subject, host, endpoint]", base + "group_by: [endpoint, subject, host]", true},
 		{"id: r\ntype: frequency\nthreshold: 30", "id: r\ntype: frequency\nmax_frequency: 0.00834", true},
 		{base + "window: 60s", base + "window: 1m", true},
+		{"id: r\ntype: walk\nthreshold: 3", "id: r\ntype: walk\nthreshold: 3\nmax_step: 1\ngroup_by: [subject, endpoint]", true},
 
 		{base, base + "window: 61m", false},
 		{base, base + "action: ban", false},
@@ -82,6 +85,7 @@ func TestRuleVersionIsOfWhatDecides(t *testing.T) {
 		{base, base + "exempt: [192.0.2.1]", false},
 		{base, base + "group_by: [subject, endpoint]", false},
 		{base, "id: r\ntype: usage\nthreshold: 4", false},
+		{"id: r\ntype: walk\nthreshold: 3", "id: r\ntype: walk\nthreshold: 3\nmax_step: 2", false},
 		{base, "id: r\ntype: frequency\nthreshold: 3", false},
 		{base + "endpoint: GET /a/{x}", base + "endpoint: GET /a/*", false},
 	} {

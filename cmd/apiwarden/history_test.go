@@ -23,6 +23,7 @@ rules:
   - {id: often, type: frequency, max_frequency: 0.02, window: 5m, action: log}
   - {id: paths, type: distinct, field: path, threshold: 15, window: 6h, action: ban, ban_for: 30m, max_bans_per_minute: 1}
   - {id: errors, type: ratio, pattern: "status:>=400", min_volume: 8, threshold: 0.4, window: 12h, action: alert}
+  - {id: steps, type: walk, threshold: 8, window: 12h, max_step: 5, action: alert}
   - {id: admin, type: match, when: 'path startsWith "/admin"', window: 2h, action: log}
   - {id: wins, type: return_pattern, pattern: win, threshold: 3, window: 24h, action: ban, ban_for: 15m, reset_on_ban: true}
   - {id: levels, type: return_pattern, pattern: "json:level>90", threshold: 2, window: 8h, action: alert, emit: every}

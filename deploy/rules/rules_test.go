@@ -59,6 +59,11 @@ func get(agent string, status int, path string) func(i int) event {
 	}
 }
 
+// ids is get for a path with ids in an order of their own.
+func ids(path string, id func(i int) int) func(i int) event {
+	return func(i int) event { return get(browser, 200, fmt.Sprintf(path, id(i)))(i) }
+}
+
 // signIn is an attempt to sign in; user may hold the number of the attempt, and be
 // empty where the log has none.
 func signIn(path string, status int, user string) func(i int) event {
@@ -166,6 +171,24 @@ var cases = map[string][]ruleCase{
 		}()...),
 		calm("a search engine", each(720, 5*time.Second, get(google, 200, "/products/%d"))),
 		calm("a feed reader", each(720, 5*time.Second, get("Tiny Tiny RSS/1.11 (http://tt-rss.org/)", 200, "/feed/17"))),
+	},
+	"id-steps": {
+		act("up", each(80, 6*time.Second, ids("/v1/invoices/%d/pdf", func(i int) int { return 1 + i }))),
+		act("down", each(80, 6*time.Second, ids("/v1/invoices/%d", func(i int) int { return 80 - i }))),
+		act("by a signed-in user, refused", each(80, 6*time.Second, by("ann", with("status", 403, ids("/v1/invoices/%d", func(i int) int { return 1 + i }))))),
+		act("two workers", each(80, 6*time.Second, ids("/v1/invoices/%d", func(i int) int { return 1 + i/2 + i%2*40 }))),
+		act("shuffled", each(80, 6*time.Second, ids("/v1/invoices/%d", func(i int) int { return i/8*8 + []int{5, 2, 8, 1, 7, 4, 3, 6}[i%8] }))),
+		calm("scattered ones", each(200, 3*time.Second, ids("/v1/invoices/%d", func(i int) int { return i * 7919 % 10_007 }))),
+		calm("the same one, and two in turn", each(300, 2*time.Second, ids("/v1/invoices/%d", func(i int) int { return 17 + i/150*(i%2) }))),
+		calm("a display of a dozen machines", each(600, time.Second, ids("/v1/machines/%d", func(i int) int { return 58 + i%12 }))),
+		calm("twenty read one after the other", each(20, 6*time.Second, ids("/articles/%d", func(i int) int { return 300 - i }))),
+		calm("six who share an address and read twenty each", func() (s []stream) {
+			for n := range 6 {
+				s = append(s, each(20, 6*time.Second, by(fmt.Sprint("u", n), ids("/articles/%d", func(i int) int { return 500*n + i }))))
+			}
+			return s
+		}()...),
+		calm("a search engine", each(80, 6*time.Second, with("user_agent", google, ids("/articles/%d", func(i int) int { return 1 + i })))),
 	},
 	"query-walking": {
 		act("ids in the query", each(650, 800*time.Millisecond, get(browser, 200, "/order?id=%d"))),
