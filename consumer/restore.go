@@ -233,11 +233,16 @@ func (s *session) rewind(p *partition, chosen map[int]*chosenShard) error {
 	if err := s.library.rewind(p); err != nil {
 		return err
 	}
+	lost := chosen[p.journal.Shards] == nil && p.next > p.journal.begin()
 	for shard, c := range chosen {
 		if err := p.engine.Restore(c.wholeCopy, c.changesCopy); err != nil {
 			s.deps.Metrics.SnapshotsUnusable.Inc()
 			p.replay.log.Error("a snapshot that was chosen cannot be restored: counts of its shard start empty and may be too low", zap.Int("shard", shard), zap.Error(err))
+			lost = lost || shard == p.journal.Shards
 		}
+	}
+	if lost {
+		p.engine.LoseSummaries()
 	}
 	p.resume()
 	return nil
@@ -337,8 +342,12 @@ func (s *session) choose(g *gained, stored *sink.StoredState, j *journal, log *z
 		}
 		from, newest = min(from, c.next), max(newest, c.next)
 	}
-	if c := chosen[j.Shards]; c != nil { // without it nothing was open: it is not worth reading again
+	switch c := chosen[j.Shards]; {
+	case c != nil:
 		from, newest = min(from, c.next), max(newest, c.next)
+	case len(piecesOf(stored, j.Shards)) == 0: // whoever had it crashed before it was ever written: the log is short yet
+		from = j.begin()
+	default: // what was open is lost with it; that is not worth reading all of the log
 	}
 	if len(missing) > 0 {
 		log.Warn("shards have no snapshot that can be used: their counts are made anew of the log, as far as it reaches",

@@ -15,6 +15,7 @@ type summaries struct {
 	views   []string // ids of the views that buckets are of: the program's, or while waiting the copy's
 	next    int64    // the summaries contain what precedes this offset already, and ignore it
 	waiting bool     // restored, and ahead of the engine
+	lost    bool     // see LoseSummaries
 
 	started bool  // closed is known
 	closed  int64 // the buckets that end here or before are closed, s
@@ -58,9 +59,17 @@ func (e *Engine) closeBuckets(offset int64) {
 	}
 	if !s.started {
 		s.told = (wm - mod(wm, bucketMicros)) / second
+		if s.lost {
+			wm = e.clock.newest + bucketMicros
+		}
 	}
 	s.closeBefore(wm)
 }
+
+// LoseSummaries says that there were events before the next one of which open summaries
+// would say something, and that they are lost. Buckets in which such may lie are not told
+// of. To be called before the first event.
+func (e *Engine) LoseSummaries() { e.summaries.lost = true }
 
 // CloseIdle closes the buckets that would be closed had event time gone on for so long (µs)
 // since the newest event: where nothing happens, what is open would wait for the next

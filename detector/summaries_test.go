@@ -607,3 +607,12 @@ rules: [{id: a, type: rate, endpoint: ["GET /x/{id}", "* /y/**"], when: 'status 
 		t.Errorf("it is %s\nand was %s", text, want)
 	}
 }
+
+// Where open summaries are lost, a bucket is told of once all of it is seen again.
+func TestLostSummariesAreNotToldInPart(t *testing.T) {
+	e := NewEngine(mustLoad(t, learnedRules), Options{Topic: "logs"})
+	e.LoseSummaries()
+	var l gathered
+	l.observe(e, timed(15, 1, "/a", 10), timed(12, 1, "/a", 10), timed(3, 1, "/a", 10), timed(21, 1, "/a", 10), timed(19, 1, "/a", 10), timed(29, 1, "/a", 10), timed(100, 1, "/a", 10))
+	wantKeys(t, &l, "20 GET /a 2")
+}
