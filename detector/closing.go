@@ -56,6 +56,9 @@ func (c *closing) closeBucket(start int64) {
 		}
 		before := e.bytes()
 		e.newest = start
+		if e.served == 0 && m.Classes[1]+m.Classes[2] > 0 {
+			e.served = start
+		}
 		e.tally.add(&m.Summary)
 		switch {
 		case m.view.metric != "":

@@ -30,7 +30,7 @@ const (
 var (
 	countingTypes = []Type{TypeUsage, TypeFrequency, TypeReturnPattern, TypeDistinct}
 	judgedTypes   = append(slices.Clone(countingTypes), TypeRatio, TypeMatch)
-	learnedTypes  = []Type{TypeLatency, TypeStatusMix, TypeRate, TypeOutlier}
+	learnedTypes  = []Type{TypeLatency, TypeStatusMix, TypeRate, TypeUnseen, TypeOutlier}
 	laterTypes    = []Type{TypeLeaky, TypeSequence}
 	knownTypes    = slices.Concat(judgedTypes, learnedTypes, laterTypes)
 	patternTypes  = []Type{TypeReturnPattern, TypeRatio, TypeMatch}

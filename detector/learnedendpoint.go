@@ -15,6 +15,7 @@ type learnedEndpoint struct {
 	pool bool
 
 	first, newest int64   // buckets of 10 s with requests, s
+	served        int64   // the first one with an answer 2xx or 3xx; 0: there was none yet
 	periods       int64   // of five minutes since first
 	usual         float64 // requests in five minutes, a slow mean
 	watched       int64   // since when series are kept, s; 0: they are not, it is rare
@@ -122,6 +123,9 @@ type tally struct {
 func (t *tally) add(s *schemas.Summary) {
 	t.join(&tally{s.Requests, s.Classes, s.Clients})
 }
+
+// served is how many requests were answered 2xx or 3xx.
+func (t *tally) served() int64 { return t.classes[1] + t.classes[2] }
 
 func (t *tally) join(o *tally) {
 	t.requests += o.requests

@@ -29,7 +29,7 @@ type learnedShard struct {
 	coverage  float64 // the same as a part of how many there would be of so many requests at random times
 	periods   int64   // that were judged
 
-	since map[string]int64 // when endpoints of a view began to be learned, s
+	since map[string]int64 // since when all endpoints of a view that were served are known, s
 }
 
 // period is the five minutes that are being added up.
@@ -57,8 +57,9 @@ const (
 	// mayLag is how much of a period, in %, partitions may not have told when it is judged.
 	mayLag = 5
 
-	// goneAfter is how long an endpoint is remembered without requests, s.
-	goneAfter = 7 * 86400
+	// goneAfter is how long an endpoint is remembered without requests, s: so long that what
+	// is done once a week is known.
+	goneAfter = 8 * 86400
 
 	// openShare is the part of the bound that open buckets may take.
 	openShare = 4

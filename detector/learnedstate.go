@@ -10,7 +10,7 @@ import (
 )
 
 // learnedVersion is the first byte of an encoded piece. It changes with what follows it.
-const learnedVersion = 2
+const learnedVersion = 3
 
 // maxLearnedShards bounds what an encoded piece may claim.
 const maxLearnedShards = 4096
@@ -211,7 +211,7 @@ func (w *learnedWriter) endpoint(e *learnedEndpoint) {
 	w.text(e.view.id)
 	w.text(e.key)
 	w.flag(e.pool)
-	w.int(e.first, e.newest, e.periods, e.watched, e.asked)
+	w.int(e.first, e.newest, e.served, e.periods, e.watched, e.asked)
 	w.float(e.usual)
 	w.int(e.tally.requests)
 	w.int(e.tally.classes[:]...)
@@ -251,7 +251,7 @@ func (w *learnedWriter) endpoint(e *learnedEndpoint) {
 func (r *learnedReader) endpoint(views map[string]*learnedView) *learnedEndpoint {
 	e := &learnedEndpoint{view: views[r.text()]}
 	e.key, e.pool = r.text(), r.flag()
-	e.first, e.newest, e.periods, e.watched, e.asked = r.int(), r.int(), r.int(), r.int(), r.int()
+	e.first, e.newest, e.served, e.periods, e.watched, e.asked = r.int(), r.int(), r.int(), r.int(), r.int(), r.int()
 	e.usual = r.float()
 	e.tally.requests = r.int()
 	for i := range e.tally.classes {

@@ -22,7 +22,7 @@ func newLearnedView(v *View) learnedView {
 	for _, r := range v.Rules {
 		l.grouped = len(r.GroupBy) > 1
 		for m := range figures {
-			if figureTexts[m].by == r.Type && (m != figureUnseen || SensitivityOf(r.Sensitivity) == SensitivityHigh) {
+			if figureTexts[m].by == r.Type {
 				l.rules[m] = append(l.rules[m], r)
 				l.series = l.series || m < figureLatency
 			}
@@ -97,7 +97,7 @@ var figureTexts = [figures]struct {
 	figureClientErrors: {by: TypeStatusMix, of: "share of client errors (4xx)", unit: "%", scale: 100, class: 3},
 	figureServerErrors: {by: TypeStatusMix, of: "share of server errors (5xx)", unit: "%", scale: 100, class: 4},
 	figureLatency:      {by: TypeLatency, of: "latency", unit: "ms", scale: 1},
-	figureUnseen:       {by: TypeRate, of: "first requests", unit: "in five minutes", scale: 1, many: true},
+	figureUnseen:       {by: TypeUnseen, of: "first requests", unit: "in five minutes", scale: 1, many: true},
 }
 
 // isShare says whether the figure is a share of the requests.

@@ -20,6 +20,7 @@ const (
 	TypeLatency       Type = "latency"
 	TypeStatusMix     Type = "status_mix"
 	TypeRate          Type = "rate"
+	TypeUnseen        Type = "unseen"
 	TypeOutlier       Type = "outlier"
 	TypeLeaky         Type = "leaky"
 	TypeSequence      Type = "sequence"
@@ -67,7 +68,7 @@ type Rule struct {
 	Message          string
 	Tags             []string
 
-	Learned     bool   // latency, status_mix, rate, outlier
+	Learned     bool   // latency, status_mix, rate, unseen, outlier
 	Metric      Metric // outlier
 	Sensitivity string // learned: low, normal, high
 	Remind      int64  // learned: 0: never

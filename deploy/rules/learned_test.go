@@ -41,6 +41,16 @@ func peers(long time.Duration, also ...stream) []stream {
 	return also
 }
 
+// fourDays of an endpoint at work, and an hour: a request each minute.
+var fourDays = each(97*60, time.Minute, answered(20, 200))
+
+// newly is what a client does with a method in that hour, one request each five seconds.
+func newly(method string, status, times int) stream {
+	s := each(times, 5*time.Second, with("method", method, answered(20, status)))
+	s.from = 4 * 24 * time.Hour
+	return s
+}
+
 // learnedCases are those of rules that learn.
 var learnedCases = map[string][]ruleCase{
 	"slow-endpoint": {
@@ -55,6 +65,11 @@ var learnedCases = map[string][]ruleCase{
 	"unusual-answers": {
 		act("every third an error", usual(mixed(200)), unusual(30*time.Minute, 5*time.Second, mixed(3))),
 		calm("more traffic, the same share of errors", usual(mixed(200)), unusual(30*time.Minute, 3*time.Second, mixed(200))),
+	},
+	"first-use": {
+		act("a method that nobody used before", fourDays, newly("DELETE", 200, 12)),
+		calm("a scan for it", fourDays, newly("DELETE", 405, 40)),
+		calm("one request", fourDays, newly("DELETE", 200, 1)),
 	},
 	"greedy-client": {
 		act("one client with forty times as much", peers(6*time.Hour, late(4*time.Hour, each(600, 5*time.Second, get(browser, 200, "/api/search"))))...),
