@@ -33,7 +33,7 @@ const (
 )
 
 // learn counts the requests of a bucket.
-func (h *latencyHistogram) learn(bins []schemas.LatencyBin) {
+func (h *latencyHistogram) learn(bins []schemas.BinCount) {
 	requests := 0.0
 	for _, b := range bins {
 		requests += float64(b.Count)

@@ -358,7 +358,7 @@ func (r *learnedReader) merged(views map[string]*learnedView) *mergedSummary {
 	for range r.count(2) {
 		bin := r.int()
 		r.wrong = r.wrong || bin < 0 || bin >= schemas.LatencyBins
-		m.Latency = append(m.Latency, schemas.LatencyBin{Bin: uint8(bin), Count: r.int()})
+		m.Latency = append(m.Latency, schemas.BinCount{Bin: uint8(bin), Count: r.int()})
 	}
 	for range r.count(10) {
 		m.Evidence = append(m.Evidence, schemas.LatencyEvidence{Time: r.int(), Hash: uint32(r.int()), Latency: r.float()})

@@ -179,7 +179,7 @@ func (t *tallied) fill(s *schemas.Summary) {
 	}
 	for bin, n := range t.latency {
 		if n > 0 {
-			s.Latency = append(s.Latency, schemas.LatencyBin{Bin: uint8(bin), Count: int64(n)})
+			s.Latency = append(s.Latency, schemas.BinCount{Bin: uint8(bin), Count: int64(n)})
 		}
 	}
 	for at, n := range t.evidenced {

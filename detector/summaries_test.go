@@ -23,7 +23,7 @@ type gathered struct {
 func (l *gathered) take(e *Engine) {
 	summaries, mark := e.TakeSummaries()
 	for _, s := range summaries {
-		s.Latency = append([]schemas.LatencyBin(nil), s.Latency...)
+		s.Latency = append([]schemas.BinCount(nil), s.Latency...)
 		s.Evidence = append([]schemas.LatencyEvidence(nil), s.Evidence...)
 		s.Clients = append([]uint32(nil), s.Clients...)
 		if s.Peers != nil {
@@ -94,7 +94,7 @@ func TestSummary(t *testing.T) {
 	got.Evidence, got.Clients = nil, nil
 	want := schemas.Summary{
 		Version: 1, View: e.program.views[0].ID, Endpoint: "GET /a", Topic: "logs", Partition: 3, Start: origin / second, Requests: 4,
-		Classes: [5]int64{0, 3, 0, 0, 1}, Bytes: 400, LatencyUS: 53_000, Latency: []schemas.LatencyBin{{Bin: 29, Count: 2}, {Bin: 30, Count: 1}, {Bin: 32, Count: 1}},
+		Classes: [5]int64{0, 3, 0, 0, 1}, Bytes: 400, LatencyUS: 53_000, Latency: []schemas.BinCount{{Bin: 29, Count: 2}, {Bin: 30, Count: 1}, {Bin: 32, Count: 1}},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
