@@ -22,6 +22,7 @@ type learnedEndpoint struct {
 	asked         int64   // periods with requests since then, in which shares were judged
 	series        [seriesFigures]*Series
 	latency       [sensitivityCount]*Latency
+	sizes         []learnedSize
 	tally         tally
 	doubts        []doubt
 	episodes      []episode
@@ -107,6 +108,7 @@ func (e *learnedEndpoint) bytes() int64 {
 			n += latencyBytes
 		}
 	}
+	n += learnedSizeBytes * int64(len(e.sizes))
 	if e.crowd != nil {
 		n += e.crowd.bytes()
 	}

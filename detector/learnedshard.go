@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/apiwarden/apiwarden/schemas"
 )
@@ -153,6 +154,12 @@ func (m *mergedSummary) size() int64 {
 	n := int64(0)
 	if m.Peers != nil {
 		n = 48 + 16*int64(len(m.Peers.Moves)) + 64*int64(len(m.Peers.Tops))
+	}
+	if m.Sizes != nil {
+		n += int64(unsafe.Sizeof(*m.Sizes))
+		for k := range m.Sizes {
+			n += 16*int64(len(m.Sizes[k].Bins)) + 40*int64(len(m.Sizes[k].Largest))
+		}
 	}
 	return n + 384 + int64(len(m.Endpoint)+4*len(m.from)+4*len(m.Clients)+16*len(m.Latency)+24*len(m.Evidence))
 }

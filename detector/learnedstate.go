@@ -194,8 +194,7 @@ func (r *learnedReader) shard(s *learnedShard, views map[string]*learnedView) {
 		start := r.int()
 		bucket := mergedBucket{}
 		for range r.count(leastEndpoint) {
-			if m := r.merged(views); m.view != nil && !r.wrong {
-				m.Start = start
+			if m := r.merged(views, start); m.view != nil && !r.wrong {
 				bucket[endpointID{m.View, m.Endpoint}] = m
 				s.openBytes += m.size()
 			}
@@ -228,6 +227,7 @@ func (w *learnedWriter) endpoint(e *learnedEndpoint) {
 			w.b = l.AppendState(w.b)
 		}
 	}
+	w.sizes(e.sizes)
 	w.int(int64(len(e.doubts)))
 	for _, d := range e.doubts {
 		w.int(int64(d.figure), d.periods)
@@ -270,6 +270,7 @@ func (r *learnedReader) endpoint(views map[string]*learnedView) *learnedEndpoint
 			r.wrong = e.latency[i].RestoreState(r.bytes(latencyStateBytes)) != nil || r.wrong
 		}
 	}
+	e.sizes = r.sizes()
 	for range r.count(11) {
 		e.doubts = append(e.doubts, doubt{figure: r.figure(), periods: r.int(), down: r.flag(), strength: r.float()})
 	}
@@ -291,13 +292,16 @@ var (
 	latencyStateBytes = 1 + binary.Size(latencyState{})
 )
 
-func (r *learnedReader) figure() figure {
-	m := r.int()
-	if m < 0 || m >= int64(figures) {
+func (r *learnedReader) figure() figure { return figure(r.small(int64(figures))) }
+
+// small reads a number from 0 to below a limit.
+func (r *learnedReader) small(limit int64) int64 {
+	n := r.int()
+	if n < 0 || n >= limit {
 		r.wrong = true
 		return 0
 	}
-	return figure(m)
+	return n
 }
 
 // clients writes hashes, which rise, as their differences.
@@ -345,11 +349,12 @@ func (w *learnedWriter) merged(m *mergedSummary) {
 	for _, p := range m.from {
 		w.int(int64(p))
 	}
+	w.mergedSizes(m.Sizes, m.Start)
 	w.peers(m.Peers)
 }
 
-func (r *learnedReader) merged(views map[string]*learnedView) *mergedSummary {
-	m := &mergedSummary{Summary: schemas.Summary{View: r.text(), Endpoint: r.text(), Pooled: r.flag()}}
+func (r *learnedReader) merged(views map[string]*learnedView, start int64) *mergedSummary {
+	m := &mergedSummary{Summary: schemas.Summary{View: r.text(), Endpoint: r.text(), Pooled: r.flag(), Start: start}}
 	m.view = views[m.View]
 	m.Requests, m.Bytes, m.LatencyUS = r.int(), r.int(), r.int()
 	for i := range m.Classes {
@@ -367,6 +372,7 @@ func (r *learnedReader) merged(views map[string]*learnedView) *mergedSummary {
 	for range r.count(1) {
 		m.from = append(m.from, int32(r.int()))
 	}
+	m.Sizes = r.mergedSizes(start)
 	m.Peers = r.peers()
 	return m
 }
