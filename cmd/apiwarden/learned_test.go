@@ -25,6 +25,9 @@ rules:
   - {id: traffic, type: rate, action: alert}
   - {id: answers, type: status_mix, action: alert}
   - {id: first, type: unseen}
+  - {id: large, type: size, action: alert}
+  - {id: long, type: size, metric: query, action: alert}
+  - {id: big, type: size, metric: response, action: alert}
   - {id: greedy, type: outlier, metric: requests, action: alert}
   - {id: costly, type: outlier, metric: cost, action: alert}
 `
