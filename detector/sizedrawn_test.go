@@ -75,7 +75,7 @@ func TestSizesDrawn(t *testing.T) {
 	const days = 35
 	seeds, rates := uint64(2), []float64{1500, 30_000}
 	if os.Getenv("APIWARDEN_TEST_FULL") != "" {
-		seeds, rates = 10, []float64{150, 1500, 15_000, 150_000}
+		seeds, rates = 6, []float64{150, 1500, 15_000, 60_000}
 	}
 	for i := range sizeShapes {
 		shape := &sizeShapes[i]
