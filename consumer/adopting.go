@@ -19,7 +19,7 @@ func (d *Detect) Adopt(p *detector.Program) error {
 		return err
 	}
 	if learns(p) && d.readers.Load() < 0 {
-		return fmt.Errorf("rules of the types latency, status_mix and rate need topic %s, which is missing: create it and start detect anew", d.cfg.Topics.EndpointStats)
+		return fmt.Errorf("rules that learn need topic %s, which is missing: create it and start detect anew", d.cfg.Topics.EndpointStats)
 	}
 	d.rules.Store(p)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -210,6 +211,7 @@ func drawSummaries(view string, seed uint64) []toldSummary {
 			for _, e := range s.Evidence {
 				s.AddLatency(uint8(schemas.LatencyBinOf(e.Latency)), 1)
 			}
+			drawLarge(rng, s)
 			if s.Requests > 0 {
 				all = append(all, toldSummary{summary: s})
 			}
@@ -221,6 +223,20 @@ func drawSummaries(view string, seed uint64) []toldSummary {
 	return all
 }
 
+// drawLarge gives the requests of a summary sizes, of which few are large.
+func drawLarge(rng *rand.Rand, s *schemas.Summary) {
+	s.Sizes = &schemas.Sizes{}
+	for i := range s.Requests {
+		for k, usual := range [...]float64{2000, 100} {
+			if rng.IntN(6000) == 0 {
+				usual *= 1000
+			}
+			s.Sizes[k].Add(schemas.LargeEvent{Time: s.Start*microseconds + i%9_999_999, Size: int64(usual * math.Exp(rng.NormFloat64()/2)),
+				Client: netip.AddrFrom4([4]byte{192, 0, 2, byte(rng.IntN(256))})})
+		}
+	}
+}
+
 // spread tells the same as a log of more partitions would, in some order.
 func spread(t *rapid.T, all []toldSummary, partitions int) []toldSummary {
 	rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "spread"), 1))
@@ -230,7 +246,7 @@ func spread(t *rapid.T, all []toldSummary, partitions int) []toldSummary {
 			left := *x.summary
 			for p := range partitions {
 				s := left
-				s.Partition, s.Requests, s.Clients, s.Latency, s.Evidence = int32(p), 0, nil, nil, nil
+				s.Partition, s.Requests, s.Clients, s.Latency, s.Evidence, s.Sizes = int32(p), 0, nil, nil, nil, spreadSizes(x.summary.Sizes, p, partitions)
 				for c := range s.Classes {
 					if p < partitions-1 {
 						s.Classes[c] = rng.Int64N(left.Classes[c] + 1)
@@ -268,6 +284,25 @@ func spread(t *rapid.T, all []toldSummary, partitions int) []toldSummary {
 	return out
 }
 
+// spreadSizes gives what one of several partitions has of sizes. Which events are in the bins
+// nobody knows, but for the largest.
+func spreadSizes(all *schemas.Sizes, partition, partitions int) *schemas.Sizes {
+	s := &schemas.Sizes{}
+	for k := range all {
+		for i, e := range all[k].Largest {
+			if i%partitions == partition {
+				s[k].Largest = append(s[k].Largest, e)
+			}
+		}
+		for i, b := range all[k].Bins {
+			if i%partitions == partition {
+				s[k].Bins = append(s[k].Bins, b)
+			}
+		}
+	}
+	return s
+}
+
 func (x toldSummary) tell(b *Baselines) []schemas.Verdict {
 	if x.summary != nil {
 		b.Merge(x.summary)
@@ -284,6 +319,8 @@ rules:
   - {id: status, type: status_mix, sensitivity: high, mode: passive}
   - {id: slow, type: latency}
   - {id: slow-low, type: latency, sensitivity: low, remind: 5m}
+  - {id: large, type: size, remind: 5m}
+  - {id: long, type: size, metric: query, sensitivity: high, mode: passive}
 `
 
 // TestBaselinesDoNotDependOnWhatMustNotMatter: partitions of the log, order within a
@@ -347,7 +384,7 @@ func TestBaselinesDoNotDependOnWhatMustNotMatter(t *testing.T) {
 		}
 	})
 	t.Log(found)
-	for _, rule := range []string{"rate", "status", "slow", "slow-low"} {
+	for _, rule := range []string{"rate", "status", "slow", "slow-low", "large", "long"} {
 		if found[rule+" open"] == 0 || found[rule+" close"] == 0 {
 			t.Errorf("rule %s opened or closed nothing in any draw, so nothing was shown of it: %v", rule, found)
 		}

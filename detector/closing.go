@@ -29,7 +29,7 @@ func (c *closing) close(until int64) {
 	s.closed = until
 }
 
-// closeBucket judges the latency of 10 s and adds them to the five minutes.
+// closeBucket judges the latency and the sizes of 10 s and adds them to the five minutes.
 func (c *closing) closeBucket(start int64) {
 	s := c.shard
 	c.end = start + schemas.SummarySeconds
@@ -56,12 +56,16 @@ func (c *closing) closeBucket(start int64) {
 		}
 		before := e.bytes()
 		e.newest = start
+		if e.served == 0 && m.Classes[1]+m.Classes[2] > 0 {
+			e.served = start
+		}
 		e.tally.add(&m.Summary)
 		switch {
 		case m.view.metric != "":
 			c.judgePeers(e, &m.Summary)
 		case !e.pool:
 			c.judgeLatency(e, &m.Summary)
+			c.judgeSizes(e, &m.Summary)
 		}
 		s.bytes += e.bytes() - before
 	}
@@ -100,6 +104,7 @@ func (c *closing) closePeriod(then int64) {
 		}
 		c.lapse(e)
 		c.tend(e)
+		e.rest()
 		c.tendPeers(e)
 		e.tally = tally{}
 		s.bytes += e.bytes() - before

@@ -43,6 +43,7 @@
 //     closed; openbucket.go finds an endpoint's, within bounds
 //   - measure.go, opensummary.go: what an event says, and a summary while it is added to;
 //     summarypool.go keeps their memory
+//   - sizing.go: sizes of requests in a copy of a summary
 //   - comparing.go: how clients come to stand beside each other, of outlier rules
 //
 // What is normal for a number, learned, apart from engines and rules:
@@ -63,6 +64,8 @@
 //     judged by itself; learnedroom.go bounds all of them
 //   - judging.go, sensitivity.go: what is worth a verdict; learnedlatency.go is that of latency
 //   - episode.go, learnedverdict.go: what goes on, and what is said of it
+//   - size.go: what is known of how large requests are; learnedsize.go has rules tell of it.
+//     unseen.go: endpoints that are used for the first time
 //   - learnedcrowd.go: the same of clients that are unlike their peers; crowd.go is what
 //     is known of the clients of an endpoint, crowdjudge.go who is an outlier among them,
 //     population.go their quantiles and how far they reach
@@ -108,6 +111,6 @@
 // hashes have fixed seeds, bans and everything else in the shards are not looked at. A bucket
 // that is closed is never opened again. Its content is a function of the log, the rules and
 // the bounds, also after a restore: open summaries are copied as one more piece, which ignores
-// the events that it contains. Only a view that other rules bring begins in the middle of
-// the buckets that are open then.
+// the events that it contains. Only a view that other rules bring, or a size that they judge,
+// begins in the middle of the buckets that are open then.
 package detector

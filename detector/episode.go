@@ -20,7 +20,7 @@ type episode struct {
 	peak          float64 // the farthest from usual that was observed
 	score         float64 // when it opened
 	samples       int64   // behind what was usual then
-	calm          uint8   // buckets since it was last unusual
+	calm          uint8   // periods since it was last unusual; latency and first use have an end of their own
 	reminders     int64
 }
 
@@ -79,7 +79,7 @@ func (c *closing) tend(e *learnedEndpoint) {
 	for _, p := range e.episodes {
 		r := e.view.judges(p.figure, p.rule, p.version)
 		switch lasted := c.end - p.opened; {
-		case p.calm >= calmPeriods && p.figure < figureLatency:
+		case p.calm >= calmPeriods:
 			c.tell(e, r, &p, schemas.PhaseClose, c.end*microseconds, closeSentence(e, &p, lasted, p.gone()))
 			continue
 		case p.figure == figureUnseen && lasted >= unseenFor:
@@ -97,6 +97,15 @@ func (c *closing) tend(e *learnedEndpoint) {
 	}
 	if e.episodes = kept; len(kept) == 0 {
 		e.episodes = nil
+	}
+}
+
+// rest counts a period for the episodes about sizes: what is too large begins that anew.
+func (e *learnedEndpoint) rest() {
+	for i := range e.episodes {
+		if p := &e.episodes[i]; p.figure >= figureRequestSize && p.calm < calmPeriods {
+			p.calm++
+		}
 	}
 }
 

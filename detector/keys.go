@@ -30,7 +30,7 @@ const (
 var (
 	countingTypes = []Type{TypeUsage, TypeFrequency, TypeReturnPattern, TypeDistinct, TypeWalk}
 	judgedTypes   = append(slices.Clone(countingTypes), TypeRatio, TypeMatch)
-	learnedTypes  = []Type{TypeLatency, TypeStatusMix, TypeRate, TypeOutlier}
+	learnedTypes  = []Type{TypeLatency, TypeStatusMix, TypeRate, TypeUnseen, TypeSize, TypeOutlier}
 	laterTypes    = []Type{TypeLeaky, TypeSequence}
 	knownTypes    = slices.Concat(judgedTypes, learnedTypes, laterTypes)
 	patternTypes  = []Type{TypeReturnPattern, TypeRatio, TypeMatch}
@@ -65,7 +65,7 @@ var ruleKeys = []ruleKey{
 	{name: "max_bans_per_minute", shape: shapeCount, types: slices.Concat(judgedTypes, laterTypes), def: "no limit", doc: "Ban budget: bans of the rule beyond it are published as alerts, and say so."},
 	{name: "message", shape: shapeText, def: "none", doc: "Text for the client, passed on with verdicts and bans."},
 	{name: "tags", shape: shapeTexts, def: "none", doc: "Words of your own, passed on with verdicts."},
-	{name: "metric", shape: shapeText, types: []Type{TypeOutlier}, values: metricNames(), def: "requests", doc: "What is added up for each client, by the hour: requests, errors (status 400 and above), distinct_paths, or cost (the sum of latency_ms)."},
+	{name: "metric", shape: shapeText, types: []Type{TypeSize, TypeOutlier}, values: slices.Concat(metricNames(TypeOutlier), metricNames(TypeSize)), def: "outlier requests, size request", doc: "outlier: what is added up for each client, by the hour: requests, errors (status 400 and above), distinct_paths, or cost (the sum of latency_ms). size: which size is judged: request (request_bytes), query (the length of the query string) or response (response_bytes)."},
 	{name: "sensitivity", shape: shapeText, types: learnedTypes, values: []string{"low", "normal", "high"}, def: "normal", doc: "How far from the learned baseline is too far."},
 	{name: "remind", shape: shapeDuration, types: learnedTypes, def: "never", doc: "How often an episode that goes on is reported again."},
 	{name: "capacity", shape: shapeCount, types: []Type{TypeLeaky}, doc: "Tokens of the bucket."},

@@ -50,7 +50,7 @@ func drawnSummaries(perSecond float64) []schemas.Summary {
 		}
 		for bin, n := range counts {
 			if n > 0 {
-				s.Latency = append(s.Latency, schemas.LatencyBin{Bin: uint8(bin), Count: n})
+				s.Latency = append(s.Latency, schemas.BinCount{Bin: uint8(bin), Count: n})
 			}
 		}
 	}

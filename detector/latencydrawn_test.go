@@ -52,7 +52,7 @@ func (f *latencyFeed) close() {
 	}
 	for bin, n := range f.counts {
 		if n > 0 {
-			f.open.Latency = append(f.open.Latency, schemas.LatencyBin{Bin: uint8(bin), Count: n})
+			f.open.Latency = append(f.open.Latency, schemas.BinCount{Bin: uint8(bin), Count: n})
 			f.open.Requests += n
 		}
 	}

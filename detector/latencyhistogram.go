@@ -33,7 +33,7 @@ const (
 )
 
 // learn counts the requests of a bucket.
-func (h *latencyHistogram) learn(bins []schemas.LatencyBin) {
+func (h *latencyHistogram) learn(bins []schemas.BinCount) {
 	requests := 0.0
 	for _, b := range bins {
 		requests += float64(b.Count)
@@ -77,6 +77,11 @@ func (h *latencyHistogram) quantile(share float64) float64 {
 	if h.Total == 0 {
 		return 0
 	}
+	return schemas.LatencyEdge(h.bin(share))
+}
+
+// bin gives the bin up to which the share of requests lies, 0 where there are none.
+func (h *latencyHistogram) bin(share float64) int {
 	below, last := 0.0, 0
 	for i, c := range &h.Counts {
 		if c == 0 {
@@ -87,7 +92,7 @@ func (h *latencyHistogram) quantile(share float64) float64 {
 			break
 		}
 	}
-	return schemas.LatencyEdge(last)
+	return last
 }
 
 // latencyLimits is what a request is compared with.

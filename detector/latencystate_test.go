@@ -49,7 +49,7 @@ func drawLatencySummaries(t *rapid.T) []schemas.Summary {
 		slices.SortFunc(s.Evidence, func(a, b schemas.LatencyEvidence) int { return cmp.Compare(a.Time, b.Time) })
 		for bin, n := range counts {
 			if n > 0 {
-				s.Latency = append(s.Latency, schemas.LatencyBin{Bin: uint8(bin), Count: n})
+				s.Latency = append(s.Latency, schemas.BinCount{Bin: uint8(bin), Count: n})
 			}
 		}
 	}
@@ -141,7 +141,7 @@ func FuzzLatencyState(f *testing.F) {
 		for i := range int64(5) {
 			s := schemas.Summary{
 				Evidence: []schemas.LatencyEvidence{{Time: at + i*10*microseconds, Latency: ms}},
-				Latency:  []schemas.LatencyBin{{Bin: uint8(schemas.LatencyBinOf(ms)), Count: 1}},
+				Latency:  []schemas.BinCount{{Bin: uint8(schemas.LatencyBinOf(ms)), Count: 1}},
 			}
 			for _, x := range l.Observe(&s, SensitivityNormal) {
 				_ = x.Sentence("latency")

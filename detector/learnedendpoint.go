@@ -15,12 +15,14 @@ type learnedEndpoint struct {
 	pool bool
 
 	first, newest int64   // buckets of 10 s with requests, s
+	served        int64   // the first one with an answer 2xx or 3xx; 0: there was none yet
 	periods       int64   // of five minutes since first
 	usual         float64 // requests in five minutes, a slow mean
 	watched       int64   // since when series are kept, s; 0: they are not, it is rare
 	asked         int64   // periods with requests since then, in which shares were judged
 	series        [seriesFigures]*Series
 	latency       [sensitivityCount]*Latency
+	sizes         []learnedSize
 	tally         tally
 	doubts        []doubt
 	episodes      []episode
@@ -106,6 +108,7 @@ func (e *learnedEndpoint) bytes() int64 {
 			n += latencyBytes
 		}
 	}
+	n += learnedSizeBytes * int64(len(e.sizes))
 	if e.crowd != nil {
 		n += e.crowd.bytes()
 	}
@@ -122,6 +125,9 @@ type tally struct {
 func (t *tally) add(s *schemas.Summary) {
 	t.join(&tally{s.Requests, s.Classes, s.Clients})
 }
+
+// served is how many requests were answered 2xx or 3xx.
+func (t *tally) served() int64 { return t.classes[1] + t.classes[2] }
 
 func (t *tally) join(o *tally) {
 	t.requests += o.requests

@@ -45,6 +45,9 @@ func (s *learnedShard) makeRoom(now int64) {
 		if s.has(roomForEndpoints - 10) {
 			break
 		}
+		if e.served > 0 { // it would be taken for new if it came back
+			s.since[e.view.id] = now
+		}
 		s.forget(e.id(), e)
 	}
 }

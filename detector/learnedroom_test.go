@@ -27,7 +27,7 @@ func TestBaselinesAreBounded(t *testing.T) {
 	tell := func(start int64, name string, requests int64) {
 		s.Endpoint, s.Start, s.Requests, s.Classes[1] = name, start, requests, requests
 		s.Clients = []uint32{1, 2, 3}
-		s.Latency = []schemas.LatencyBin{{Bin: 40, Count: requests}}
+		s.Latency = []schemas.BinCount{{Bin: 40, Count: requests}}
 		s.Evidence = []schemas.LatencyEvidence{{Time: start * microseconds, Latency: 80, Hash: 1}}
 		if b.Merge(&s) == NoRoom {
 			lost++

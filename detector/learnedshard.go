@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/apiwarden/apiwarden/schemas"
 )
@@ -29,7 +30,7 @@ type learnedShard struct {
 	coverage  float64 // the same as a part of how many there would be of so many requests at random times
 	periods   int64   // that were judged
 
-	since map[string]int64 // when endpoints of a view began to be learned, s
+	since map[string]int64 // since when all endpoints of a view that were served are known, s
 }
 
 // period is the five minutes that are being added up.
@@ -57,8 +58,9 @@ const (
 	// mayLag is how much of a period, in %, partitions may not have told when it is judged.
 	mayLag = 5
 
-	// goneAfter is how long an endpoint is remembered without requests, s.
-	goneAfter = 7 * 86400
+	// goneAfter is how long an endpoint is remembered without requests, s: so long that what
+	// is done once a week is known.
+	goneAfter = 8 * 86400
 
 	// openShare is the part of the bound that open buckets may take.
 	openShare = 4
@@ -152,6 +154,12 @@ func (m *mergedSummary) size() int64 {
 	n := int64(0)
 	if m.Peers != nil {
 		n = 48 + 16*int64(len(m.Peers.Moves)) + 64*int64(len(m.Peers.Tops))
+	}
+	if m.Sizes != nil {
+		n += int64(unsafe.Sizeof(*m.Sizes))
+		for k := range m.Sizes {
+			n += 16*int64(len(m.Sizes[k].Bins)) + 40*int64(len(m.Sizes[k].Largest))
+		}
 	}
 	return n + 384 + int64(len(m.Endpoint)+4*len(m.from)+4*len(m.Clients)+16*len(m.Latency)+24*len(m.Evidence))
 }

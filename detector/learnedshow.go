@@ -27,6 +27,7 @@ type LearnedEndpoint struct {
 	ClientErrors *LearnedRange   `json:"client_errors,omitempty"` // share of 4xx
 	ServerErrors *LearnedRange   `json:"server_errors,omitempty"` // share of 5xx
 	Latency      *LearnedLatency `json:"latency,omitempty"`
+	Sizes        []LearnedSize   `json:"sizes,omitempty"`
 	Peers        *LearnedPeers   `json:"peers,omitempty"`
 	Episodes     []LearnedOpen   `json:"episodes,omitempty"`
 }
@@ -91,7 +92,9 @@ func (e *learnedEndpoint) learned() LearnedEndpoint {
 			l.Ready = l.Ready || s.state.Newest-s.state.First >= firstDay
 		}
 	}
-	l.Ready = l.Ready || l.Latency != nil && !e.view.series
+	sizes, ready := e.learnedSizes()
+	l.Sizes = sizes
+	l.Ready = l.Ready || (l.Latency != nil || ready) && !e.view.series
 	for i := range e.episodes {
 		p := &e.episodes[i]
 		l.Episodes = append(l.Episodes, LearnedOpen{

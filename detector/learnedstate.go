@@ -10,7 +10,7 @@ import (
 )
 
 // learnedVersion is the first byte of an encoded piece. It changes with what follows it.
-const learnedVersion = 2
+const learnedVersion = 3
 
 // maxLearnedShards bounds what an encoded piece may claim.
 const maxLearnedShards = 4096
@@ -194,8 +194,7 @@ func (r *learnedReader) shard(s *learnedShard, views map[string]*learnedView) {
 		start := r.int()
 		bucket := mergedBucket{}
 		for range r.count(leastEndpoint) {
-			if m := r.merged(views); m.view != nil && !r.wrong {
-				m.Start = start
+			if m := r.merged(views, start); m.view != nil && !r.wrong {
 				bucket[endpointID{m.View, m.Endpoint}] = m
 				s.openBytes += m.size()
 			}
@@ -211,7 +210,7 @@ func (w *learnedWriter) endpoint(e *learnedEndpoint) {
 	w.text(e.view.id)
 	w.text(e.key)
 	w.flag(e.pool)
-	w.int(e.first, e.newest, e.periods, e.watched, e.asked)
+	w.int(e.first, e.newest, e.served, e.periods, e.watched, e.asked)
 	w.float(e.usual)
 	w.int(e.tally.requests)
 	w.int(e.tally.classes[:]...)
@@ -228,6 +227,7 @@ func (w *learnedWriter) endpoint(e *learnedEndpoint) {
 			w.b = l.AppendState(w.b)
 		}
 	}
+	w.sizes(e.sizes)
 	w.int(int64(len(e.doubts)))
 	for _, d := range e.doubts {
 		w.int(int64(d.figure), d.periods)
@@ -251,7 +251,7 @@ func (w *learnedWriter) endpoint(e *learnedEndpoint) {
 func (r *learnedReader) endpoint(views map[string]*learnedView) *learnedEndpoint {
 	e := &learnedEndpoint{view: views[r.text()]}
 	e.key, e.pool = r.text(), r.flag()
-	e.first, e.newest, e.periods, e.watched, e.asked = r.int(), r.int(), r.int(), r.int(), r.int()
+	e.first, e.newest, e.served, e.periods, e.watched, e.asked = r.int(), r.int(), r.int(), r.int(), r.int(), r.int()
 	e.usual = r.float()
 	e.tally.requests = r.int()
 	for i := range e.tally.classes {
@@ -270,6 +270,7 @@ func (r *learnedReader) endpoint(views map[string]*learnedView) *learnedEndpoint
 			r.wrong = e.latency[i].RestoreState(r.bytes(latencyStateBytes)) != nil || r.wrong
 		}
 	}
+	e.sizes = r.sizes()
 	for range r.count(11) {
 		e.doubts = append(e.doubts, doubt{figure: r.figure(), periods: r.int(), down: r.flag(), strength: r.float()})
 	}
@@ -291,13 +292,16 @@ var (
 	latencyStateBytes = 1 + binary.Size(latencyState{})
 )
 
-func (r *learnedReader) figure() figure {
-	m := r.int()
-	if m < 0 || m >= int64(figures) {
+func (r *learnedReader) figure() figure { return figure(r.small(int64(figures))) }
+
+// small reads a number from 0 to below a limit.
+func (r *learnedReader) small(limit int64) int64 {
+	n := r.int()
+	if n < 0 || n >= limit {
 		r.wrong = true
 		return 0
 	}
-	return figure(m)
+	return n
 }
 
 // clients writes hashes, which rise, as their differences.
@@ -345,11 +349,12 @@ func (w *learnedWriter) merged(m *mergedSummary) {
 	for _, p := range m.from {
 		w.int(int64(p))
 	}
+	w.mergedSizes(m.Sizes, m.Start)
 	w.peers(m.Peers)
 }
 
-func (r *learnedReader) merged(views map[string]*learnedView) *mergedSummary {
-	m := &mergedSummary{Summary: schemas.Summary{View: r.text(), Endpoint: r.text(), Pooled: r.flag()}}
+func (r *learnedReader) merged(views map[string]*learnedView, start int64) *mergedSummary {
+	m := &mergedSummary{Summary: schemas.Summary{View: r.text(), Endpoint: r.text(), Pooled: r.flag(), Start: start}}
 	m.view = views[m.View]
 	m.Requests, m.Bytes, m.LatencyUS = r.int(), r.int(), r.int()
 	for i := range m.Classes {
@@ -358,7 +363,7 @@ func (r *learnedReader) merged(views map[string]*learnedView) *mergedSummary {
 	for range r.count(2) {
 		bin := r.int()
 		r.wrong = r.wrong || bin < 0 || bin >= schemas.LatencyBins
-		m.Latency = append(m.Latency, schemas.LatencyBin{Bin: uint8(bin), Count: r.int()})
+		m.Latency = append(m.Latency, schemas.BinCount{Bin: uint8(bin), Count: r.int()})
 	}
 	for range r.count(10) {
 		m.Evidence = append(m.Evidence, schemas.LatencyEvidence{Time: r.int(), Hash: uint32(r.int()), Latency: r.float()})
@@ -367,6 +372,7 @@ func (r *learnedReader) merged(views map[string]*learnedView) *mergedSummary {
 	for range r.count(1) {
 		m.from = append(m.from, int32(r.int()))
 	}
+	m.Sizes = r.mergedSizes(start)
 	m.Peers = r.peers()
 	return m
 }

@@ -10,14 +10,10 @@ import (
 
 // tell adds a verdict of an episode, with an event time in µs.
 func (c *closing) tell(e *learnedEndpoint, r *Rule, p *episode, phase schemas.Phase, at int64, sentence string) {
-	window := int64(learnedPeriod)
-	if p.figure == figureLatency {
-		window = schemas.SummarySeconds
-	}
 	score, usual := p.score, p.usual
 	v := c.verdict(e, r, phase, at, sentence)
 	v.Scope, v.Subject = schemas.ScopeEndpoint, e.key
-	v.Count, v.WindowS, v.Score, v.Baseline = p.samples, float64(window), &score, &usual
+	v.Count, v.WindowS, v.Score, v.Baseline = p.samples, float64(p.figure.window()), &score, &usual
 	v.EpisodeID, v.VerdictID = p.id(e, "", 0), p.id(e, phase, p.reminders)
 	v.Evidence.FromTime = schemas.Micros(p.opened * microseconds)
 	c.found = append(c.found, found{verdict: v, end: c.end, view: e.view.id, figure: p.figure})
@@ -102,7 +98,10 @@ func (p *episode) of(e *learnedEndpoint) string { return figureTexts[p.figure].o
 
 // value writes a number of the episode with its unit.
 func (p *episode) value(x float64) string {
-	return threeDigits(x) + spacedUnit(figureTexts[p.figure].unit)
+	if unit := figureTexts[p.figure].unit; unit != "B" {
+		return threeDigits(x) + spacedUnit(unit)
+	}
+	return bytesText(x)
 }
 
 // lasting writes seconds as a duration.

@@ -3,6 +3,8 @@ package detector
 import (
 	"slices"
 	"strings"
+
+	"github.com/apiwarden/apiwarden/schemas"
 )
 
 // learnedView is what stage two knows of a View: which rules judge its endpoints.
@@ -11,7 +13,8 @@ type learnedView struct {
 	grouped bool // keys are METHOD service/template, or with the host
 	rules   [figures][]*Rule
 	latency [sensitivityCount][]*Rule // those of figureLatency
-	series  bool                      // figures are judged as series
+	sizes   []sizeRules
+	series  bool // figures are judged as series
 
 	metric   Metric // of the outliers
 	outliers []*Rule
@@ -22,7 +25,7 @@ func newLearnedView(v *View) learnedView {
 	for _, r := range v.Rules {
 		l.grouped = len(r.GroupBy) > 1
 		for m := range figures {
-			if figureTexts[m].by == r.Type && (m != figureUnseen || SensitivityOf(r.Sensitivity) == SensitivityHigh) {
+			if figureTexts[m].by == r.Type && figureTexts[m].metric == r.Metric {
 				l.rules[m] = append(l.rules[m], r)
 				l.series = l.series || m < figureLatency
 			}
@@ -30,6 +33,7 @@ func newLearnedView(v *View) learnedView {
 		if r.Type == TypeOutlier {
 			l.outliers = append(l.outliers, r)
 		}
+		l.judgesSize(r)
 		if r.Type == TypeLatency {
 			s := SensitivityOf(r.Sensitivity)
 			l.latency[s] = append(l.latency[s], r)
@@ -72,8 +76,14 @@ const (
 	figureServerErrors
 	figureLatency
 	figureUnseen // that there is the endpoint at all
+	figureRequestSize
+	figureQuerySize
+	figureResponseSize
 	figures
 )
+
+// sizeFigure is the figure of a size.
+func sizeFigure(k schemas.SizeKind) figure { return figureRequestSize + figure(k) }
 
 // firstShare is the first of the figures that are shares of the requests, by the class
 // of their status.
@@ -84,12 +94,13 @@ const seriesFigures = int(figureLatency)
 
 // figureTexts says what the figures are.
 var figureTexts = [figures]struct {
-	by    Type
-	of    string  // in sentences, in front of "of POST /pay"
-	unit  string  // in sentences, after a number
-	many  bool    // of is a plural
-	scale float64 // from what the series holds to what people read
-	class int     // of the status: index into schemas.Summary.Classes
+	by     Type
+	metric Metric  // of rules of type size
+	of     string  // in sentences, in front of "of POST /pay"
+	unit   string  // in sentences, after a number; B is written as kB and so on
+	many   bool    // of is a plural
+	scale  float64 // from what the series holds to what people read
+	class  int     // of the status: index into schemas.Summary.Classes
 }{
 	figureRequests:     {by: TypeRate, of: "requests", unit: "a minute", many: true, scale: 60. / learnedPeriod},
 	figureClients:      {by: TypeRate, of: "clients", unit: "in five minutes", many: true, scale: 1},
@@ -97,7 +108,18 @@ var figureTexts = [figures]struct {
 	figureClientErrors: {by: TypeStatusMix, of: "share of client errors (4xx)", unit: "%", scale: 100, class: 3},
 	figureServerErrors: {by: TypeStatusMix, of: "share of server errors (5xx)", unit: "%", scale: 100, class: 4},
 	figureLatency:      {by: TypeLatency, of: "latency", unit: "ms", scale: 1},
-	figureUnseen:       {by: TypeRate, of: "first requests", unit: "in five minutes", scale: 1, many: true},
+	figureUnseen:       {by: TypeUnseen, of: "first requests", unit: "in five minutes", scale: 1, many: true},
+	figureRequestSize:  {by: TypeSize, metric: MetricRequest, of: "largest request", unit: "B", scale: 1},
+	figureQuerySize:    {by: TypeSize, metric: MetricQuery, of: "longest query", unit: "B", scale: 1},
+	figureResponseSize: {by: TypeSize, metric: MetricResponse, of: "largest answer", unit: "B", scale: 1},
+}
+
+// window is how long the buckets are in which the figure is judged, s.
+func (m figure) window() int64 {
+	if m == figureLatency || m >= figureRequestSize {
+		return schemas.SummarySeconds
+	}
+	return learnedPeriod
 }
 
 // isShare says whether the figure is a share of the requests.

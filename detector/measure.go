@@ -40,6 +40,20 @@ func measureOf(o *observed, from int64) measure {
 	return m
 }
 
+// sizeOf gives a size of an event, in bytes; false where it is not known. What an event does
+// not have a query of has one of 0 bytes.
+func sizeOf(ev *schemas.Event, k schemas.SizeKind) (int64, bool) {
+	text := ev.RequestBytes
+	switch k {
+	case schemas.SizeQuery:
+		return int64(len(ev.Query)), true
+	case schemas.SizeResponse:
+		text = ev.ResponseBytes
+	}
+	n, ok := schemas.Int(text)
+	return min(n, mostBytes), ok && n >= 0
+}
+
 // micros is the latency in whole µs, rounded.
 func (m *measure) micros() int64 { return int64(float64(min(m.ms*1000, mostMicros)) + 0.5) }
 

@@ -2,7 +2,8 @@ package detector
 
 import "github.com/apiwarden/apiwarden/schemas"
 
-// Metric is what an outlier rule adds up for each client, by the hour.
+// Metric is what an outlier rule adds up for each client, by the hour, or the size that a
+// size rule judges.
 type Metric string
 
 // All metrics.
@@ -11,6 +12,10 @@ const (
 	MetricErrors        Metric = "errors"         // answers with status 400 and above
 	MetricDistinctPaths Metric = "distinct_paths" // estimated
 	MetricCost          Metric = "cost"           // the sum of latency_ms, in ms
+
+	MetricRequest  Metric = "request"  // request_bytes
+	MetricQuery    Metric = "query"    // the length of the query string
+	MetricResponse Metric = "response" // response_bytes
 )
 
 // metricTraits tells the metrics apart. Totals are kept in whole parts of a unit, so
@@ -23,7 +28,7 @@ type metricTraits struct {
 	of     string  // after the number, before the endpoint
 }
 
-// metrics has one line per metric, in the order of the reference page.
+// metrics has one line per metric of outlier rules, in the order of the reference page.
 var metrics = []metricTraits{
 	{metric: MetricRequests, parts: 1, floor: 50, verb: "made", of: " requests of "},
 	{metric: MetricErrors, parts: 1, floor: 20, verb: "got", of: " errors from "},
@@ -31,12 +36,30 @@ var metrics = []metricTraits{
 	{metric: MetricCost, parts: 1e3, floor: 60e3, verb: "took up", of: " of "},
 }
 
-func metricNames() []string {
-	names := make([]string, len(metrics))
-	for i := range metrics {
-		names[i] = string(metrics[i].metric)
+// metricNames are those that rules of a type can have, the one that they have by default
+// in front.
+func metricNames(t Type) (names []string) {
+	switch t {
+	case TypeOutlier:
+		for i := range metrics {
+			names = append(names, string(metrics[i].metric))
+		}
+	case TypeSize:
+		for k := range schemas.SizeKinds {
+			names = append(names, k.String())
+		}
 	}
 	return names
+}
+
+// sizeKind gives the size that a metric is, false where it is none.
+func (m Metric) sizeKind() (schemas.SizeKind, bool) {
+	for k := range schemas.SizeKinds {
+		if k.String() == string(m) {
+			return k, true
+		}
+	}
+	return 0, false
 }
 
 // traits gives the metric's line, that of requests for one that is unknown.

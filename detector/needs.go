@@ -23,10 +23,16 @@ func (r *Rule) reads() []string {
 		}
 	}
 	switch {
-	case r.Metric == MetricCost:
+	case r.Type == TypeOutlier && r.Metric == MetricCost:
 		names = append(names, "latency_ms")
-	case r.Learned && r.Metric == "":
+	case r.Learned && r.Type != TypeOutlier:
 		names = append(names, "latency_ms", "response_bytes")
+	}
+	switch r.Metric {
+	case MetricRequest:
+		names = append(names, "request_bytes")
+	case MetricQuery:
+		names = append(names, "query")
 	}
 	if r.Pattern != nil && r.Pattern.status == nil {
 		names = append(names, "response_body", "response_fields")

@@ -61,6 +61,9 @@ func TestNeeds(t *testing.T) {
 		{"type: outlier", nil},
 		{"type: outlier, metric: distinct_paths, when: 'len(query) > 5'", []string{"query"}},
 		{"type: outlier, metric: cost, group_by: [service, endpoint]", []string{"latency_ms", "service"}},
+		{"type: size", []string{"latency_ms", "request_bytes", "response_bytes"}},
+		{"type: size, metric: query", []string{"latency_ms", "query", "response_bytes"}},
+		{"type: size, metric: response", []string{"latency_ms", "response_bytes"}},
 		{"type: latency, endpoint: GET /x", []string{"latency_ms", "response_bytes"}},
 		{"type: rate, group_by: [service, endpoint], when: 'user_id != nil'", []string{"latency_ms", "response_bytes", "service", "user_id"}},
 	} {

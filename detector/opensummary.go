@@ -11,6 +11,7 @@ import (
 // them, take little memory; of others it is a tally.
 type openSummary struct {
 	tally    *tallied
+	sizes    *schemas.Sizes // of views with rules about sizes; nil: none is known
 	peers    *schemas.Peers // of views that compare clients: all that there is
 	n        int            // of few
 	copy     uint64         // the number of the last copy that has it, or was begun before it was there
@@ -40,10 +41,27 @@ func (x *openSummary) add(m *measure, pool *summaryPool) {
 	x.tally.add(m)
 }
 
+// measureSizes adds the sizes of an event that a view has rules about.
+func (x *openSummary) measureSizes(kinds *sizeSet, o *observed, pool *summaryPool) {
+	for k, judged := range kinds {
+		if !judged {
+			continue
+		}
+		size, known := sizeOf(o.Event, schemas.SizeKind(k))
+		if !known {
+			continue
+		}
+		if x.sizes == nil {
+			x.sizes = pool.sizing()
+		}
+		x.sizes[k].Add(schemas.LargeEvent{Time: o.time, Size: size, Client: o.client})
+	}
+}
+
 // fill makes s the summary, in the lists that s has.
 func (x *openSummary) fill(s *schemas.Summary) {
 	*s = schemas.Summary{Endpoint: x.endpoint, Pooled: x.pooled, Start: x.start, Latency: s.Latency[:0], Evidence: s.Evidence[:0], Clients: s.Clients[:0]}
-	s.Peers = x.peers
+	s.Peers, s.Sizes = x.peers, x.sizes
 	if x.tally != nil {
 		x.tally.fill(s)
 		return
@@ -179,7 +197,7 @@ func (t *tallied) fill(s *schemas.Summary) {
 	}
 	for bin, n := range t.latency {
 		if n > 0 {
-			s.Latency = append(s.Latency, schemas.LatencyBin{Bin: uint8(bin), Count: int64(n)})
+			s.Latency = append(s.Latency, schemas.BinCount{Bin: uint8(bin), Count: int64(n)})
 		}
 	}
 	for at, n := range t.evidenced {

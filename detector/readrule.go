@@ -90,8 +90,8 @@ func (l *loader) kind(m *mapping, r *Rule) bool {
 	case slices.Contains(learnedTypes, r.Type):
 		r.Learned = true
 		r.Sensitivity = "normal"
-		if r.Type == TypeOutlier {
-			r.Metric = MetricRequests
+		if of := metricNames(r.Type); of != nil {
+			r.Metric = Metric(of[0])
 		}
 	}
 	return true
@@ -121,9 +121,13 @@ func (l *loader) value(m *mapping, e *entry, r *Rule) {
 		readDuration(m, e, &r.ThrottleFor)
 	case "remind":
 		readDuration(m, e, &r.Remind)
-	case "window_edge", "emit", "action", "mode", "sensitivity", "metric":
+	case "window_edge", "emit", "action", "mode", "sensitivity":
 		if word, ok := m.oneOf(e, keyOf(e.key).values); ok {
 			r.choose(e.key, word)
+		}
+	case "metric":
+		if word, ok := m.oneOf(e, metricNames(r.Type)); ok {
+			r.Metric = Metric(word)
 		}
 	case "key":
 		l.subjectKey(m, e, r)
@@ -156,8 +160,6 @@ func (r *Rule) choose(key, word string) {
 		r.Passive = word == "passive"
 	case "sensitivity":
 		r.Sensitivity = word
-	case "metric":
-		r.Metric = Metric(word)
 	}
 }
 

@@ -26,6 +26,7 @@ rules:
   - {id: walks, type: walk, threshold: 5, window: 60s}
   - {id: slow, type: usage, threshold: 3, window: 60s, action: throttle, throttle_for: 9s}
   - {id: late, type: latency}
+  - {id: large, type: size}
   - {id: lost, type: status_mix, when: 'status == 404', group_by: [host, endpoint]}
 `
 
@@ -39,7 +40,7 @@ func fuzzEngine(t testing.TB, events int) *Engine {
 
 func fuzzEvent(i int) *schemas.Event {
 	return &schemas.Event{
-		LatencyMS: fmt.Append(nil, i%50), Host: []byte{'h', byte('0' + i%2)},
+		LatencyMS: fmt.Append(nil, i%50), RequestBytes: fmt.Append(nil, i*i%9000), Host: []byte{'h', byte('0' + i%2)},
 		Time: origin + int64(i)*1e5, HasTime: true, ClientIP: netip.AddrFrom4([4]byte{10, 0, 0, byte(i % 7)}),
 		Status: uint16(200 + 204*(i%3/2)), Method: []byte("GET"), Path: fmt.Appendf(nil, "/p%c/%d", 'a'+i%5, i%97),
 	}

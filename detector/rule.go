@@ -21,6 +21,8 @@ const (
 	TypeLatency       Type = "latency"
 	TypeStatusMix     Type = "status_mix"
 	TypeRate          Type = "rate"
+	TypeUnseen        Type = "unseen"
+	TypeSize          Type = "size"
 	TypeOutlier       Type = "outlier"
 	TypeLeaky         Type = "leaky"
 	TypeSequence      Type = "sequence"
@@ -69,8 +71,8 @@ type Rule struct {
 	Message          string
 	Tags             []string
 
-	Learned     bool   // latency, status_mix, rate, outlier
-	Metric      Metric // outlier
+	Learned     bool   // latency, status_mix, rate, unseen, size, outlier
+	Metric      Metric // outlier, size
 	Sensitivity string // learned: low, normal, high
 	Remind      int64  // learned: 0: never
 

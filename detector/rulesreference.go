@@ -79,12 +79,23 @@ var typeDocs = []typeDoc{
 - id: odd-answers
   type: status_mix
   sensitivity: low`},
-	{TypeRate, "Tells when an endpoint is asked far more often, or by far more clients, than it ever was at such an hour, or far less often. Judged every five minutes, after a day; what differs from weekday to weekday is known after a week. More requests of as many clients as ever only count if that goes on for 20 minutes: until then it may be a single one, which is for other rules. sensitivity: high tells of methods and endpoints too that answer for the first time after three days without. " + learnedWords, `
+	{TypeRate, "Tells when an endpoint is asked far more often, or by far more clients, than it ever was at such an hour, or far less often. Judged every five minutes, after a day; what differs from weekday to weekday is known after a week. More requests of as many clients as ever only count if that goes on for 20 minutes: until then it may be a single one, which is for other rules. " + learnedWords, `
 - id: odd-volume
   type: rate
   endpoint: GET /search
   group_by: [service, endpoint]
   remind: 1h`},
+	{TypeUnseen, "Tells when an endpoint, a method on a path, is served for the first time: after three days of learning in which it was never answered 2xx or 3xx, or after eight days without a request, 10 requests in five minutes are, and half of all at least (50 with sensitivity: low; with high a single one will do). It is known after an hour. Most of what it tells of is a release. " + learnedWords, `
+- id: first-use
+  type: unseen
+  endpoint: '* /api/**'
+  action: log`},
+	{TypeSize, "Tells when a request of an endpoint is far larger than nearly all before: than 8 times what 99.99 % of them are at most (20 times with sensitivity: low, 4 with high), and than 4 KiB (metric: request, the request_bytes), 512 bytes (query, the length of the query string) or 256 KiB (response, the response_bytes). Judged every 10 s, after a day (25 hours) and 500 requests. The verdict names the client. A size that was told of is not told of again until for a week there was none like it. " + learnedWords, `
+- id: odd-sizes
+  type: size
+  metric: query
+  sensitivity: low
+  action: alert`},
 	{TypeOutlier, "Compares each client with all others of the same endpoint: what it has done in this hour with what they have, and with what clients did in the hours before. A client is reported that has many times what 99 % of the others have (20 times with sensitivity: low, 10 with normal, 5 with high; twice that when one hour is known), is beyond what the spread of the population makes likely, and has 50 requests, 20 errors, 30 different paths or 60 s of latency at least, among 20 others at least. In the first hour of an endpoint nobody is reported; who has much then is known, and is reported for twice as much. The client is the subject. An episode ends once the client was like the others for an hour; it is reported again only for twice as much, or after a week of being like them.", `
 - id: unlike-the-others
   type: outlier

@@ -131,6 +131,9 @@ func typeSchema(t Type) object {
 			"action":   object{"enum": []string{"alert", "log"}},
 			"group_by": object{"items": object{"enum": []string{"endpoint", "service", "host"}}, "contains": object{"const": "endpoint"}, "maxItems": 2},
 		}
+		if of := metricNames(t); of != nil {
+			s["properties"].(object)["metric"] = object{"enum": of}
+		}
 		return s
 	}
 	if s["properties"] == nil {

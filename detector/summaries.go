@@ -122,6 +122,9 @@ func (e *Engine) summarize(o *observed) {
 		x := e.summary(b, a, o)
 		s.copying.before(x)
 		x.add(&m, &s.pool)
+		if a.view.sizes != (sizeSet{}) && !x.pooled {
+			x.measureSizes(&a.view.sizes, o, &s.pool)
+		}
 	}
 }
 

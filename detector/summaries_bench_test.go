@@ -13,12 +13,14 @@ import (
 // endpoints of the log; clients and latencies as they come.
 func BenchmarkSummaries(b *testing.B) {
 	for _, endpoints := range []int{30, 300, 3000} {
-		for _, views := range []string{"none", "one", "by-host"} {
+		for _, views := range []string{"none", "one", "sizes", "by-host"} {
 			b.Run(fmt.Sprintf("endpoints=%d/views=%s", endpoints, views), func(b *testing.B) {
 				rules := sixRules
 				switch views {
 				case "one":
 					rules += "  - {id: slow, type: latency}\n"
+				case "sizes":
+					rules += "  - {id: slow, type: latency}\n  - {id: large, type: size}\n  - {id: long, type: size, metric: query}\n"
 				case "by-host":
 					rules += "  - {id: slow, type: latency, group_by: [host, endpoint]}\n"
 				}
@@ -35,6 +37,7 @@ func BenchmarkSummaries(b *testing.B) {
 					ev.Path = fmt.Appendf(nil, "/api/v1/resource%c%c%c/9", 'a'+at/676, 'a'+at/26%26, 'a'+at%26)
 					ev.Host = []byte("api.example.com")
 					ev.LatencyMS, ev.ResponseBytes = latencies[rnd.IntN(256)], sizes[rnd.IntN(256)]
+					ev.RequestBytes, ev.Query = sizes[rnd.IntN(256)], sizes[rnd.IntN(256)]
 					all[i] = ev
 				}
 				e := NewEngine(mustLoad(b, rules), Options{Topic: "t", File: true})

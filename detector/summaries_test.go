@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/apiwarden/apiwarden/schemas"
@@ -23,9 +24,14 @@ type gathered struct {
 func (l *gathered) take(e *Engine) {
 	summaries, mark := e.TakeSummaries()
 	for _, s := range summaries {
-		s.Latency = append([]schemas.LatencyBin(nil), s.Latency...)
+		s.Latency = append([]schemas.BinCount(nil), s.Latency...)
 		s.Evidence = append([]schemas.LatencyEvidence(nil), s.Evidence...)
 		s.Clients = append([]uint32(nil), s.Clients...)
+		if s.Sizes != nil {
+			all := schemas.Sizes{}
+			all.Merge(s.Sizes)
+			s.Sizes = &all
+		}
 		if s.Peers != nil {
 			s.Peers = &schemas.Peers{Moves: slices.Clone(s.Peers.Moves), Tops: slices.Clone(s.Peers.Tops)}
 		}
@@ -94,7 +100,7 @@ func TestSummary(t *testing.T) {
 	got.Evidence, got.Clients = nil, nil
 	want := schemas.Summary{
 		Version: 1, View: e.program.views[0].ID, Endpoint: "GET /a", Topic: "logs", Partition: 3, Start: origin / second, Requests: 4,
-		Classes: [5]int64{0, 3, 0, 0, 1}, Bytes: 400, LatencyUS: 53_000, Latency: []schemas.LatencyBin{{Bin: 29, Count: 2}, {Bin: 30, Count: 1}, {Bin: 32, Count: 1}},
+		Classes: [5]int64{0, 3, 0, 0, 1}, Bytes: 400, LatencyUS: 53_000, Latency: []schemas.BinCount{{Bin: 29, Count: 2}, {Bin: 30, Count: 1}, {Bin: 32, Count: 1}},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -155,6 +161,8 @@ lateness: 0s
 rules:
   - {id: a, type: latency}
   - {id: b, type: rate, sensitivity: high}
+  - {id: h, type: size}
+  - {id: i, type: size, metric: query, sensitivity: low}
   - {id: c, type: rate, endpoint: GET /x}
   - {id: d, type: rate, endpoint: GET /x, when: 'status == 404'}
   - {id: e, type: rate, exempt: [10.0.0.1]}
@@ -176,7 +184,7 @@ rules:
 	for _, s := range l.summaries {
 		got[seen[s.View]] += fmt.Sprintf("%s %d;", s.Endpoint, s.Requests)
 	}
-	want := map[string]string{"ab": "GET /x 2;GET /y 1;", "c": "GET /x 2;", "d": "GET /x 1;", "e": "GET /x 1;", "f": "GET /x 0;GET /y 0;"}
+	want := map[string]string{"abhi": "GET /x 2;GET /y 1;", "c": "GET /x 2;", "d": "GET /x 1;", "e": "GET /x 1;", "f": "GET /x 0;GET /y 0;"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("summaries by rules (-want +got):\n%s", d)
 	}
@@ -247,11 +255,18 @@ func TestFloodedSummaries(t *testing.T) {
 // TestSummariesDoNotAllocate: once endpoints and lists have been met, events find memory.
 func TestSummariesDoNotAllocate(t *testing.T) {
 	for _, group := range []string{"[endpoint]", "[service, endpoint]"} {
-		e := NewEngine(mustLoad(t, "version: 1\nlateness: 5s\nrules: [{id: slow, type: latency, group_by: "+group+"}]"), Options{Topic: "logs", Shards: 1})
+		e := NewEngine(mustLoad(t, `version: 1
+lateness: 5s
+rules:
+  - {id: slow, type: latency, group_by: `+group+`}
+  - {id: large, type: size, group_by: `+group+`}
+  - {id: long, type: size, metric: query, group_by: `+group+`}
+  - {id: big, type: size, metric: response, group_by: `+group+`}`), Options{Topic: "logs", Shards: 1})
 		var events []*schemas.Event
 		for i := range 300 {
 			ev := timed(float64(i)/20, i, "/p"+string(rune('a'+i%20)), float64(i%50))
 			ev.Service = []byte{'s', byte('a' + i%3)}
+			ev.RequestBytes, ev.Query = fmt.Append(nil, i*i%7000), ev.Path[:i%3]
 			events = append(events, ev)
 		}
 		n := 0
@@ -286,6 +301,8 @@ func TestSummariesDoNotDependOnTheSpread(t *testing.T) {
 lateness: 60s
 rules:
   - {id: all, type: latency}
+  - {id: large, type: size}
+  - {id: long, type: size, metric: query}
   - {id: some, type: status_mix, when: 'status >= 400', group_by: [service, endpoint]}
 `)
 	rapid.Check(t, func(t *rapid.T) {
@@ -297,6 +314,7 @@ rules:
 				rapid.SampledFrom([]float64{-1, 0, 3, 4.5, 1000}).Draw(t, "ms"))
 			ev.Status = rapid.SampledFrom([]uint16{200, 302, 404, 500}).Draw(t, "status")
 			ev.Service = []byte(rapid.SampledFrom([]string{"", "x", "y"}).Draw(t, "service"))
+			drawSizes(t, ev)
 			events[i] = ev
 		}
 		collect := func(partitions int, of func(i int) int) map[string]schemas.Summary {
@@ -325,7 +343,7 @@ rules:
 		}
 		spread := rapid.SliceOfN(rapid.IntRange(0, 7), n, n).Draw(t, "spread")
 		one := collect(1, func(int) int { return 0 })
-		if d := cmp.Diff(one, collect(8, func(i int) int { return spread[i] })); d != "" {
+		if d := cmp.Diff(one, collect(8, func(i int) int { return spread[i] }), equalAddresses); d != "" {
 			t.Fatalf("(-one partition +eight):\n%s", d)
 		}
 		if len(one) == 0 {
@@ -333,6 +351,15 @@ rules:
 		}
 	})
 }
+
+// drawSizes gives an event sizes, which it may not have.
+func drawSizes(t *rapid.T, ev *schemas.Event) {
+	ev.RequestBytes = rapid.SampledFrom([][]byte{nil, []byte("-1"), []byte("0"), []byte("70"), []byte("5e6")}).Draw(t, "request")
+	ev.Query = []byte("a=1234567")[:rapid.IntRange(0, 9).Draw(t, "query")]
+}
+
+// equalAddresses has addresses compared as a whole.
+var equalAddresses = cmpopts.EquateComparable(netip.Addr{})
 
 // summaryTrial is a log, with rules that change on the way.
 type summaryTrial struct {
@@ -345,8 +372,8 @@ type summaryTrial struct {
 func drawSummaryTrial(t *rapid.T) *summaryTrial {
 	programs := []*Program{
 		mustLoad(t, learnedRules),
-		mustLoad(t, "version: 1\nlateness: 60s\nrules: [{id: slow, type: latency}, {id: bad, type: status_mix, when: 'status == 404'}]"),
-		mustLoad(t, "version: 1\nlateness: 10s\nrules: [{id: bad, type: status_mix, when: 'status == 404'}, {id: by, type: rate, group_by: [host, endpoint]}]"),
+		mustLoad(t, "version: 1\nlateness: 60s\nrules: [{id: slow, type: latency}, {id: large, type: size}, {id: bad, type: status_mix, when: 'status == 404'}]"),
+		mustLoad(t, "version: 1\nlateness: 10s\nrules: [{id: bad, type: size, metric: query, when: 'status == 404'}, {id: by, type: rate, group_by: [host, endpoint]}]"),
 		mustLoad(t, "version: 1\nrules: [{id: other, type: usage, threshold: 5}]"),
 	}
 	tr := &summaryTrial{programs: map[int]*Program{}, bounds: map[int]int{}, options: Options{Topic: "t", Shards: 2, MaxEndpoints: rapid.IntRange(0, 4).Draw(t, "endpoints")}}
@@ -358,6 +385,7 @@ func drawSummaryTrial(t *rapid.T) *summaryTrial {
 		ev := timed(at-rapid.Float64Range(-10, 40).Draw(t, "late"), rapid.IntRange(1, 300).Draw(t, "client"), rapid.SampledFrom([]string{"/a", "/b", "/c", "/d", "/e"}).Draw(t, "path"),
 			rapid.Float64Range(0, 100).Draw(t, "ms"))
 		ev.Status = rapid.SampledFrom([]uint16{200, 404}).Draw(t, "status")
+		drawSizes(t, ev)
 		ev.Host = []byte(rapid.SampledFrom([]string{"", "h", "i"}).Draw(t, "host"))
 		tr.events = append(tr.events, ev)
 		if rapid.IntRange(0, 30).Draw(t, "other rules") == 0 {
@@ -424,7 +452,7 @@ func TestRestoredSummariesAreTheSame(t *testing.T) {
 				restarts++
 			}
 			got := tr.judge(e, i)
-			if d := cmp.Diff(want[i], got, cmp.AllowUnexported(gathered{})); d != "" {
+			if d := cmp.Diff(want[i], got, cmp.AllowUnexported(gathered{}), equalAddresses); d != "" {
 				t.Fatalf("event %d after %d restarts (-undisturbed +restored):\n%s", i, restarts, d)
 			}
 			e.wantSummariesSound()
@@ -471,12 +499,15 @@ func (tr *summaryTrial) restored(t *rapid.T, pieces map[int][]byte, to int) *Eng
 // wantSummariesSound panics where what open summaries count of themselves is wrong.
 func (e *Engine) wantSummariesSound() {
 	s := &e.summaries
-	n, bytes := len(s.pool.free), tallyBytes*int64(len(s.pool.tallies))
+	n, bytes := len(s.pool.free), tallyBytes*int64(len(s.pool.tallies))+sizesBytes*int64(len(s.pool.sizes))
 	for _, b := range slices.Concat(s.open, s.done, s.lent) {
 		n += len(b.summaries)
 		for _, x := range b.summaries {
 			if x.tally != nil {
 				bytes += tallyBytes
+			}
+			if x.sizes != nil {
+				bytes += sizesBytes
 			}
 		}
 	}
@@ -520,7 +551,7 @@ func TestSummariesOfAnotherFormat(t *testing.T) {
 	l.observe(e, timed(1, 1, "/a", 1))
 	var c ShardCopy
 	e.Copy(e.SummaryShard(), 1, true, &c)
-	c.open.Format = 2
+	c.open.Format = summaryFormat + 1
 	to := NewEngine(p, Options{Topic: "t", Shards: 1})
 	if err := to.Restore(c.Append(nil), nil); err == nil {
 		t.Error("it was restored")

@@ -25,7 +25,7 @@ type summaryRest struct {
 }
 
 // summaryFormat is the format of summaryRest and of what follows it.
-const summaryFormat = 1
+const summaryFormat = 2
 
 type savedBucket struct {
 	Start    int64 `json:"start"`
@@ -115,9 +115,15 @@ func (x *openSummary) append(dst []byte, closed int64) []byte {
 	if x.peers != nil {
 		front |= summaryCompared
 	}
+	if x.sizes != nil {
+		front |= summarySized
+	}
 	dst = binary.AppendUvarint(dst, front)
 	dst = binary.AppendUvarint(dst, uint64((x.start-closed)/schemas.SummarySeconds))
 	dst = append(binary.AppendUvarint(dst, uint64(len(x.endpoint))), x.endpoint...)
+	if x.sizes != nil {
+		dst = appendSizes(dst, x.sizes, x.start)
+	}
 	switch {
 	case x.peers != nil:
 		return appendPeers(dst, x.peers)
@@ -136,7 +142,8 @@ const (
 	summaryPooled   = 1
 	summaryTallied  = 2
 	summaryCompared = 4
-	summaryFlags    = 3
+	summarySized    = 8
+	summaryFlags    = 4
 )
 
 func (m *measure) append(dst []byte) []byte {

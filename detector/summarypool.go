@@ -11,10 +11,11 @@ type summaryPool struct {
 	free    []*openSummary
 	tallies []*tallied
 	peers   []*schemas.Peers
+	sizes   []*schemas.Sizes
 	buckets []*openBucket
 	made    int   // summaries, free or not
 	most    int   // of those, how many were in use at a time since the pool was trimmed
-	bytes   int64 // of all summaries, tallies and peers that were made
+	bytes   int64 // of all summaries, tallies, peers and sizes that were made
 }
 
 const (
@@ -23,6 +24,8 @@ const (
 	tallyBytes   = int64(unsafe.Sizeof(tallied{}))
 	// peersBytes is what the lists of peers take, mostly.
 	peersBytes = int64(unsafe.Sizeof(schemas.Peers{})) + 16*int64(unsafe.Sizeof(schemas.PeerMove{})) + 4*int64(unsafe.Sizeof(schemas.PeerTotal{})+16)
+	// sizesBytes is what the lists of sizes take, where one kind is judged.
+	sizesBytes = int64(unsafe.Sizeof(schemas.Sizes{})) + 16*int64(unsafe.Sizeof(schemas.BinCount{})) + schemas.SizeLargest*int64(unsafe.Sizeof(schemas.LargeEvent{}))
 )
 
 // take gives an empty summary.
@@ -67,10 +70,26 @@ func (p *summaryPool) comparing() *schemas.Peers {
 	return x
 }
 
+// sizing gives sizes of which nothing is known.
+func (p *summaryPool) sizing() *schemas.Sizes {
+	n := len(p.sizes)
+	if n == 0 {
+		p.bytes += sizesBytes
+		return &schemas.Sizes{}
+	}
+	x := p.sizes[n-1]
+	p.sizes = p.sizes[:n-1]
+	x.Reset()
+	return x
+}
+
 // put takes a summary back.
 func (p *summaryPool) put(x *openSummary) {
 	if x.peers != nil {
 		p.peers = append(p.peers, x.peers)
+	}
+	if x.sizes != nil {
+		p.sizes = append(p.sizes, x.sizes)
 	}
 	if x.tally != nil {
 		p.tallies = append(p.tallies, x.tally)
@@ -125,6 +144,10 @@ func (p *summaryPool) trim() {
 	for n := len(p.peers) - 1; n >= 0 && n >= p.made; n-- {
 		p.peers[n], p.peers = nil, p.peers[:n]
 		p.bytes -= peersBytes
+	}
+	for n := len(p.sizes) - 1; n >= 0 && n >= p.made; n-- {
+		p.sizes[n], p.sizes = nil, p.sizes[:n]
+		p.bytes -= sizesBytes
 	}
 	if len(p.buckets) > openBuckets {
 		clear(p.buckets[openBuckets:])

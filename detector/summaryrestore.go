@@ -166,6 +166,10 @@ func (r *summaryReader) summary() error {
 	}
 	x := r.s.pool.take()
 	x.view, x.endpoint, x.pooled, x.start, x.copy = view, string(key), front&summaryPooled != 0, start, r.s.copying.number
+	if front&summarySized != 0 {
+		x.sizes = r.s.pool.sizing()
+		r.sizes(x.sizes, start)
+	}
 	switch {
 	case front&summaryCompared != 0:
 		x.peers = r.s.pool.comparing()

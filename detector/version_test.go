@@ -26,6 +26,9 @@ rules:
   - {id: match, type: match, when: 'status == 404', action: alert}
   - {id: latency, type: latency, sensitivity: high, remind: 1h}
   - {id: rate, type: rate, group_by: [service, endpoint], action: alert}
+  - {id: unseen, type: unseen}
+  - {id: size, type: size}
+  - {id: size-query, type: size, metric: query, action: alert}
   - {id: outlier, type: outlier, metric: requests}
   - {id: outlier-cost, type: outlier, metric: cost, sensitivity: low}
   - {id: walk, type: walk, threshold: 60, window: 10m}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/apiwarden/apiwarden/schemas"
 )
 
 // View is what learned rules look at: events of certain endpoints that fulfil a condition,
@@ -17,7 +19,11 @@ type View struct {
 
 	group  string // what is grouped by beside the endpoint: service, host, or "" for nothing
 	metric Metric // of rules of type outlier: what is added up for each client
+	sizes  sizeSet
 }
+
+// sizeSet is which sizes rules of type size judge.
+type sizeSet [schemas.SizeKinds]bool
 
 // viewOf gives the id of the view of a rule: a hash of what it looks at. It must never
 // change, because what is learned is found by it.
@@ -27,7 +33,7 @@ func viewOf(r *Rule) string {
 		when = strings.TrimSpace(r.When.String())
 	}
 	text := fmt.Appendf(nil, "%q %q %q %q", r.GroupBy, canonicalEndpoints(r.Endpoints), when, canonicalPrefixes(r.Exempt))
-	if r.Metric != "" {
+	if r.Type == TypeOutlier {
 		text = fmt.Appendf(text, " %q", r.Metric)
 	}
 	sum := sha256.Sum256(text)
@@ -39,7 +45,10 @@ func (p *Program) look(r *Rule) {
 	id := viewOf(r)
 	i, there := slices.BinarySearchFunc(p.views, id, func(v *View, id string) int { return strings.Compare(v.ID, id) })
 	if !there {
-		v := &View{ID: id, metric: r.Metric}
+		v := &View{ID: id}
+		if r.Type == TypeOutlier {
+			v.metric = r.Metric
+		}
 		for _, field := range r.GroupBy {
 			if field != "endpoint" {
 				v.group = field
@@ -48,6 +57,9 @@ func (p *Program) look(r *Rule) {
 		p.views = slices.Insert(p.views, i, v)
 	}
 	p.views[i].Rules = append(p.views[i].Rules, r)
+	if kind, ok := r.Metric.sizeKind(); ok {
+		p.views[i].sizes[kind] = true
+	}
 }
 
 // counter gives the rule that counts for a view of outlier rules: one for all that share it.

@@ -26,10 +26,11 @@ type Summary struct {
 	Classes   [5]int64          `json:"classes"`              // requests by status: 1xx to 5xx
 	Bytes     int64             `json:"bytes"`                // of responses, where known
 	LatencyUS int64             `json:"latency_us,omitempty"` // the sum of latencies; whole numbers, so that it does not matter in which order they are added
-	Latency   []LatencyBin      `json:"latency,omitempty"`    // in the order of the bins; requests without a latency are in none
+	Latency   []BinCount        `json:"latency,omitempty"`    // in the order of the bins; requests without a latency are in none
 	Evidence  []LatencyEvidence `json:"evidence,omitempty"`   // in the order of their times, then hashes
 	Clients   []uint32          `json:"clients,omitempty"`    // the SummaryClients smallest hashes of clients, rising
 
+	Sizes *Sizes `json:"sizes,omitempty"` // of views with rules about sizes, of the kinds that they judge
 	Peers *Peers `json:"peers,omitempty"` // of views that compare clients with each other; these have nothing but this
 }
 
@@ -38,8 +39,8 @@ type Summary struct {
 // Bar-Yossef and others, RANDOM 2002), to 9 %; fewer are all there were.
 const SummaryClients = 128
 
-// LatencyBin is one bin of a histogram: in JSON [bin, requests].
-type LatencyBin struct {
+// BinCount is one bin of a histogram, of latencies or sizes: in JSON [bin, requests].
+type BinCount struct {
 	Bin   uint8
 	Count int64
 }
@@ -80,7 +81,7 @@ type BucketTraffic struct {
 }
 
 // MarshalJSON writes [bin, requests].
-func (b LatencyBin) MarshalJSON() ([]byte, error) { return appendLatencyBin(nil, b), nil }
+func (b BinCount) MarshalJSON() ([]byte, error) { return appendBinCount(nil, b), nil }
 
 // MarshalJSON writes [µs, ms, hash].
 func (e LatencyEvidence) MarshalJSON() ([]byte, error) { return appendLatencyEvidence(nil, e), nil }

@@ -33,13 +33,16 @@ func AppendSummary(dst []byte, s *Summary) []byte {
 		dst = appendInt(append(dst, `,"latency_us":`...), s.LatencyUS)
 	}
 	if len(s.Latency) > 0 {
-		dst = appendList(append(dst, `,"latency":`...), s.Latency, appendLatencyBin)
+		dst = appendList(append(dst, `,"latency":`...), s.Latency, appendBinCount)
 	}
 	if len(s.Evidence) > 0 {
 		dst = appendList(append(dst, `,"evidence":`...), s.Evidence, appendLatencyEvidence)
 	}
 	if len(s.Clients) > 0 {
 		dst = appendList(append(dst, `,"clients":`...), s.Clients, func(dst []byte, c uint32) []byte { return appendInt(dst, int64(c)) })
+	}
+	if s.Sizes != nil {
+		dst = appendSizes(append(dst, `,"sizes":`...), s.Sizes)
 	}
 	if s.Peers != nil {
 		dst = appendPeers(append(dst, `,"peers":`...), s.Peers)
@@ -72,7 +75,7 @@ func appendList[T any](dst []byte, list []T, add func([]byte, T) []byte) []byte 
 	return append(dst, ']')
 }
 
-func appendLatencyBin(dst []byte, b LatencyBin) []byte {
+func appendBinCount(dst []byte, b BinCount) []byte {
 	dst = appendInt(append(dst, '['), int64(b.Bin))
 	return append(appendInt(append(dst, ','), b.Count), ']')
 }
@@ -152,12 +155,12 @@ func (s *Summary) field(name string, v gjson.Result) (err error) {
 			return err
 		})
 	case "latency":
-		var pair [2]string
-		err = eachTuple(v.Raw, pair[:], func() error {
-			bin, err := strconv.ParseUint(pair[0], 10, 8)
-			count, err2 := strconv.ParseInt(pair[1], 10, 64)
-			s.Latency = append(s.Latency, LatencyBin{Bin: uint8(bin), Count: count})
-			return errors.Join(err, err2)
+		s.Latency, err = readBins(v.Raw, s.Latency)
+	case "sizes":
+		s.Sizes = &Sizes{}
+		v.ForEach(func(key, of gjson.Result) bool {
+			err = s.Sizes.field(key.Str, of)
+			return err == nil
 		})
 	case "peers":
 		s.Peers = &Peers{}
@@ -237,12 +240,9 @@ func (s *Summary) check() error {
 		}
 		classes += n
 	}
-	timed := int64(0)
-	for i, b := range s.Latency {
-		if b.Bin >= LatencyBins || b.Count < 1 || b.Count > s.Requests || i > 0 && b.Bin <= s.Latency[i-1].Bin {
-			return errors.New("its latencies are out of order, or below 1")
-		}
-		timed += b.Count
+	timed, err := checkBins(s.Latency, s.Requests)
+	if err != nil {
+		return fmt.Errorf("its latencies: %w", err)
 	}
 	for i, e := range s.Evidence {
 		if e.Time < s.Start*1e6 || e.Time >= (s.Start+SummarySeconds)*1e6 || !(e.Latency >= 0) || i > 0 && e.Time < s.Evidence[i-1].Time {
@@ -252,6 +252,11 @@ func (s *Summary) check() error {
 	for i := 1; i < len(s.Clients); i++ {
 		if s.Clients[i] <= s.Clients[i-1] {
 			return errors.New("its clients are out of order")
+		}
+	}
+	if s.Sizes != nil {
+		if err := s.Sizes.check(s.Start, s.Requests); err != nil {
+			return err
 		}
 	}
 	if s.Peers != nil {

@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"encoding/json"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -26,7 +27,7 @@ func drawSummary(t *rapid.T) Summary {
 	left = s.Requests
 	for bin := rapid.IntRange(0, 99).Draw(t, "bin"); bin < LatencyBins && left > 0; bin += rapid.IntRange(1, 40).Draw(t, "gap") {
 		n := rapid.Int64Range(1, left).Draw(t, "count")
-		s.Latency = append(s.Latency, LatencyBin{uint8(bin), n})
+		s.Latency = append(s.Latency, BinCount{uint8(bin), n})
 		left -= n
 	}
 	for second := range int64(SummarySeconds) {
@@ -38,6 +39,14 @@ func drawSummary(t *rapid.T) Summary {
 	}
 	for c := rapid.Uint64Range(0, 1<<33).Draw(t, "client"); c < 1<<32 && len(s.Clients) < SummaryClients; c += rapid.Uint64Range(1, 1<<31).Draw(t, "next") {
 		s.Clients = append(s.Clients, uint32(c))
+	}
+	if rapid.Bool().Draw(t, "sizes") {
+		s.Sizes = &Sizes{}
+		for k := range s.Sizes {
+			for range rapid.Int64Range(0, min(5, s.Requests)).Draw(t, "sized") {
+				s.Sizes[k].Add(drawLargeEvent(t, s.Start))
+			}
+		}
 	}
 	if rapid.Bool().Draw(t, "peers") {
 		s.Peers = &Peers{}
@@ -51,6 +60,16 @@ func drawSummary(t *rapid.T) Summary {
 	return s
 }
 
+func drawLargeEvent(t *rapid.T, start int64) LargeEvent {
+	return LargeEvent{
+		Time: start*1e6 + rapid.Int64Range(0, SummarySeconds*1e6-1).Draw(t, "time"), Size: rapid.Int64Range(0, 1<<40).Draw(t, "size"),
+		Client: rapid.SampledFrom([]netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8::1")}).Draw(t, "client"),
+	}
+}
+
+// equalAddresses has addresses compared as a whole.
+var equalAddresses = cmpopts.EquateComparable(netip.Addr{})
+
 func TestSummariesComeBack(t *testing.T) {
 	var back Summary
 	var mark SummaryMark
@@ -63,7 +82,7 @@ func TestSummariesComeBack(t *testing.T) {
 		if err := DecodeSummary(text, &back); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(s, back, cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(s, back, cmpopts.EquateEmpty(), equalAddresses); diff != "" {
 			t.Fatal(diff)
 		}
 		m := SummaryMark{Version: SummaryVersion, Topic: "a<b", Partition: s.Partition, Partitions: 12, Closed: s.Start + 30}
@@ -85,7 +104,7 @@ func TestSummariesComeBack(t *testing.T) {
 
 func TestSummariesThatAreNone(t *testing.T) {
 	good := `{"version":1,"view":"v","endpoint":"GET /","topic":"api-logs","partition":0,"start":100,"requests":5,"classes":[0,5,0,0,0],"bytes":0,` +
-		`"latency":[[3,2],[9,1]],"evidence":[[100000001,2.5,7],[101000000,3,8]],"clients":[1,5],"peers":{"moves":[[3,-1],[4,1]],"tops":[["::1",9],["::2",8.5]]}}`
+		`"latency":[[3,2],[9,1]],"evidence":[[100000001,2.5,7],[101000000,3,8]],"clients":[1,5],"sizes":{"query":{"bins":[[0,3],[14,1]],"largest":[[100000001,700,"::1"],[100000002,9,"192.0.2.1"]]}},"peers":{"moves":[[3,-1],[4,1]],"tops":[["::1",9],["::2",8.5]]}}`
 	var s Summary
 	if err := DecodeSummary([]byte(good), &s); err != nil {
 		t.Fatal(err)
@@ -99,6 +118,9 @@ func TestSummariesThatAreNone(t *testing.T) {
 		"the same client twice": {`[1,5]`, `[5,5]`}, "too large a hash": {`[1,5]`, `[1,4294967296]`}, "too many clients": {`[1,5]`, ascending(SummaryClients + 1)},
 		"moves backwards": {`[3,-1],[4,1]`, `[4,1],[3,-1]`}, "a move of nobody": {`[4,1]`, `[4,0]`}, "a move to no bin": {`[4,1]`, `[128,1]`}, "a peer without a name": {`"::2"`, `""`},
 		"peers backwards": {`8.5`, `9.5`}, "a peer below nothing": {`8.5`, `-8.5`}, "a peer without a total": {`["::2",8.5]`, `["::2"]`}, "a total in words": {`8.5`, `"8"`},
+		"an empty bin of sizes": {`[14,1]`, `[14,0]`}, "more sizes than requests": {`[0,3]`, `[0,5]`}, "largest backwards": {`700`, `7`}, "a size of another bucket": {`100000002`, `10000002`},
+		"a size below nothing": {`9,"192`, `-9,"192`}, "a size of nobody": {`"192.0.2.1"`, `"nobody"`}, "a size of a number": {`"192.0.2.1"`, `7`}, "nothing large": {`[[100000001,700,"::1"],[100000002,9,"192.0.2.1"]]`, `[]`},
+		"a larger one than there was": {`700`, `70000`}, "half a size": {`9,"192`, `"192`},
 		"a partition below 0": {`"partition":0`, `"partition":-1`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -136,7 +158,8 @@ func ascending(n int) string {
 }
 
 func FuzzDecodeSummary(f *testing.F) {
-	f.Add(AppendSummary(nil, &Summary{Version: 1, View: "v", Endpoint: "GET /", Requests: 1, Latency: []LatencyBin{{1, 1}}, Clients: []uint32{1}}))
+	f.Add(AppendSummary(nil, &Summary{Version: 1, View: "v", Endpoint: "GET /", Requests: 1, Latency: []BinCount{{1, 1}}, Clients: []uint32{1}}))
+	f.Add([]byte(`{"version":1,"view":"v","endpoint":"GET /","start":0,"requests":2,"classes":[],"sizes":{"query":{"bins":[[0,2]],"largest":[[1,9,"::1"],[2,9,"::1"]]}}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var s, back Summary
 		var m SummaryMark
@@ -147,7 +170,7 @@ func FuzzDecodeSummary(f *testing.F) {
 		if err := DecodeSummary(AppendSummary(nil, &s), &back); err != nil {
 			t.Fatalf("what was read is not read again: %v", err)
 		}
-		if diff := cmp.Diff(s, back, cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(s, back, cmpopts.EquateEmpty(), equalAddresses); diff != "" {
 			t.Fatal(diff)
 		}
 	})
@@ -156,7 +179,7 @@ func FuzzDecodeSummary(f *testing.F) {
 func BenchmarkSummary(b *testing.B) {
 	s := Summary{Version: 1, View: "0123456789ab", Endpoint: "POST ts-order-service/api/v1/order", Topic: "api-logs", Start: 1767225600, Requests: 5000, Classes: [5]int64{0, 4900, 50, 40, 10}, LatencyUS: 12345678}
 	for i := range 25 {
-		s.Latency = append(s.Latency, LatencyBin{uint8(20 + i), 200})
+		s.Latency = append(s.Latency, BinCount{uint8(20 + i), 200})
 	}
 	for i := range int64(20) {
 		s.Evidence = append(s.Evidence, LatencyEvidence{(s.Start+i/2)*1e6 + i, 12.345, 0xdeadbeef})

@@ -18,6 +18,12 @@ func (s *Summary) Merge(o *Summary) {
 	for _, b := range o.Latency {
 		s.AddLatency(b.Bin, b.Count)
 	}
+	if o.Sizes != nil {
+		if s.Sizes == nil {
+			s.Sizes = &Sizes{}
+		}
+		s.Sizes.Merge(o.Sizes)
+	}
 	if o.Peers != nil {
 		if s.Peers == nil {
 			s.Peers = &Peers{}
@@ -35,20 +41,23 @@ func (s *Summary) Merge(o *Summary) {
 }
 
 // AddLatency counts requests in a bin.
-func (s *Summary) AddLatency(bin uint8, count int64) {
-	at, end := 0, len(s.Latency)
+func (s *Summary) AddLatency(bin uint8, count int64) { s.Latency = addToBin(s.Latency, bin, count) }
+
+// addToBin counts requests in a bin of a list in the order of the bins.
+func addToBin(bins []BinCount, bin uint8, count int64) []BinCount {
+	at, end := 0, len(bins)
 	for at < end {
-		if mid := (at + end) / 2; s.Latency[mid].Bin < bin {
+		if mid := (at + end) / 2; bins[mid].Bin < bin {
 			at = mid + 1
 		} else {
 			end = mid
 		}
 	}
-	if at < len(s.Latency) && s.Latency[at].Bin == bin {
-		s.Latency[at].Count += count
-		return
+	if at < len(bins) && bins[at].Bin == bin {
+		bins[at].Count += count
+		return bins
 	}
-	s.Latency = slices.Insert(s.Latency, at, LatencyBin{Bin: bin, Count: count})
+	return slices.Insert(bins, at, BinCount{Bin: bin, Count: count})
 }
 
 // AddEvidence adds a request to the evidence, unless its second has SummaryEvidence with

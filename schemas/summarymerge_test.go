@@ -15,6 +15,7 @@ type summarized struct {
 	Class    int
 	Client   uint32
 	Evidence LatencyEvidence
+	Large    LargeEvent
 }
 
 func (s *Summary) addForTest(r summarized) {
@@ -25,6 +26,10 @@ func (s *Summary) addForTest(r summarized) {
 	s.AddLatency(uint8(LatencyBinOf(r.Evidence.Latency)), 1)
 	s.AddEvidence(r.Evidence)
 	s.AddClient(r.Client)
+	if s.Sizes == nil {
+		s.Sizes = &Sizes{}
+	}
+	s.Sizes[SizeQuery].Add(r.Large)
 }
 
 // TestMergeDoesNotDependOnTheSpread wants the same of requests in one partition as of
@@ -41,6 +46,7 @@ func TestMergeDoesNotDependOnTheSpread(t *testing.T) {
 			return summarized{
 				Class: rapid.IntRange(0, 4).Draw(t, "class"), Client: hash.Draw(t, "client"),
 				Evidence: LatencyEvidence{Time: rapid.Int64Range(0, 3_000_000).Draw(t, "time"), Latency: rapid.Float64Range(0, 1e4).Draw(t, "ms"), Hash: hash.Draw(t, "hash")},
+				Large:    LargeEvent{Time: rapid.Int64Range(0, 3).Draw(t, "at"), Size: rapid.Int64Range(0, 3).Draw(t, "size"), Client: drawLargeEvent(t, 0).Client},
 			}
 		}), 0, 400).Draw(t, "requests")
 		var one Summary
@@ -53,7 +59,7 @@ func TestMergeDoesNotDependOnTheSpread(t *testing.T) {
 		for _, i := range rapid.Permutation(seq(len(parts))).Draw(t, "order") {
 			merged.Merge(&parts[i])
 		}
-		if d := cmp.Diff(one, merged); d != "" {
+		if d := cmp.Diff(one, merged, equalAddresses); d != "" {
 			t.Fatalf("(-one partition +merged):\n%s", d)
 		}
 		var clients []uint32
@@ -66,6 +72,14 @@ func TestMergeDoesNotDependOnTheSpread(t *testing.T) {
 		clients = slices.Compact(clients)
 		if want := clients[:min(len(clients), SummaryClients)]; !slices.Equal(merged.Clients, want) {
 			t.Fatalf("clients %v, want %v", merged.Clients, want)
+		}
+		var large []LargeEvent
+		for _, r := range requests {
+			large = append(large, r.Large)
+		}
+		slices.SortFunc(large, LargeEvent.Compare)
+		if large = large[:min(len(large), SizeLargest)]; len(large) > 0 && !slices.Equal(merged.Sizes[SizeQuery].Largest, large) {
+			t.Fatalf("largest %v, want %v", merged.Sizes[SizeQuery].Largest, large)
 		}
 		var evidence []LatencyEvidence
 		for _, of := range bySecond {

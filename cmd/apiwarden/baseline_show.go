@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -92,7 +93,7 @@ func printLearned(w io.Writer, learned []detector.LearnedEndpoint, now time.Time
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ENDPOINT\tREQUESTS/MIN\tCLIENTS/5MIN\t4XX\t5XX\tP50\tP95\tP99\tSINCE\tNEWEST\tSTATE")
+	fmt.Fprintln(t, "ENDPOINT\tREQUESTS/MIN\tCLIENTS/5MIN\t4XX\t5XX\tP50\tP95\tP99\tLARGEST\tSINCE\tNEWEST\tSTATE")
 	for i := range learned {
 		e := &learned[i]
 		rate := figure(e.Requests)
@@ -103,8 +104,8 @@ func printLearned(w io.Writer, learned []detector.LearnedEndpoint, now time.Time
 		if l := e.Latency; l != nil {
 			p50, p95, p99 = figure(l.P50)+" ms", figure(l.P95)+" ms", figure(l.P99)+" ms"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Endpoint, rate, usualRange(e.Clients, 1, ""),
-			usualRange(e.ClientErrors, 100, "%"), usualRange(e.ServerErrors, 100, "%"), p50, p95, p99,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Endpoint, rate, usualRange(e.Clients, 1, ""),
+			usualRange(e.ClientErrors, 100, "%"), usualRange(e.ServerErrors, 100, "%"), p50, p95, p99, usualSizes(e.Sizes),
 			e.Since.Time().Format(time.DateTime), humanize.RelTime(e.Newest.Time(), now, "ago", "from now"), stateOf(e))
 	}
 	return t.Flush()
@@ -116,6 +117,18 @@ func usualRange(r *detector.LearnedRange, scale float64, unit string) string {
 		return "-"
 	}
 	return fmt.Sprintf("%s%s (%s to %s%s)", figure(r.Usual*scale), unit, figure(r.Least*scale), figure(r.Most*scale), unit)
+}
+
+// usualSizes writes what nearly all requests are at most.
+func usualSizes(sizes []detector.LearnedSize) string {
+	if len(sizes) == 0 {
+		return "-"
+	}
+	texts := make([]string, len(sizes))
+	for i, s := range sizes {
+		texts[i] = fmt.Sprintf("%s %s", s.Metric, humanize.Bytes(uint64(s.P9999)))
+	}
+	return strings.Join(texts, ", ")
 }
 
 func stateOf(e *detector.LearnedEndpoint) string {

@@ -27,6 +27,7 @@ func TestPrintLearned(t *testing.T) {
 			Endpoint: "GET /a", Ready: true, Since: since, Newest: newest, Requests: 12, Rate: &detector.LearnedRange{Usual: 12.34, Least: 3, Most: 1540, Samples: 500},
 			Clients: &detector.LearnedRange{Usual: 7, Least: 1, Most: 90}, ServerErrors: &detector.LearnedRange{Usual: 0.012, Most: 0.5},
 			Latency:  &detector.LearnedLatency{P50: 12.5, P95: 40, P99: 151.2},
+			Sizes:    []detector.LearnedSize{{Metric: detector.MetricRequest, P9999: 8100}, {Metric: detector.MetricQuery, P9999: 120}},
 			Episodes: []detector.LearnedOpen{{Rule: "slow", Of: "latency", Since: newest}},
 		},
 		{Endpoint: "GET /b", Pooled: true, Since: since, Newest: newest, Requests: 0.25},
@@ -47,10 +48,10 @@ func TestPrintLearned(t *testing.T) {
 		got = append(got, cells)
 	}
 	want := [][]string{
-		{"ENDPOINT", "REQUESTS/MIN", "CLIENTS/5MIN", "4XX", "5XX", "P50", "P95", "P99", "SINCE", "NEWEST", "STATE"},
-		{"GET /a", "12.3 (3 to 1,540)", "7 (1 to 90)", "-", "1.20% (0 to 50%)", "12.5 ms", "40 ms", "151 ms", "2025-12-31 03:04:05", "1 minute ago", "slow: latency since 2026-01-02 03:03:05"},
-		{"GET /b", "0.25", "-", "-", "-", "-", "-", "-", "2025-12-31 03:04:05", "1 minute ago", "pooled"},
-		{"GET /c", "3", "-", "-", "-", "-", "-", "-", "2025-12-31 03:04:05", "1 minute ago", "learning"},
+		{"ENDPOINT", "REQUESTS/MIN", "CLIENTS/5MIN", "4XX", "5XX", "P50", "P95", "P99", "LARGEST", "SINCE", "NEWEST", "STATE"},
+		{"GET /a", "12.3 (3 to 1,540)", "7 (1 to 90)", "-", "1.20% (0 to 50%)", "12.5 ms", "40 ms", "151 ms", "request 8.1 kB, query 120 B", "2025-12-31 03:04:05", "1 minute ago", "slow: latency since 2026-01-02 03:03:05"},
+		{"GET /b", "0.25", "-", "-", "-", "-", "-", "-", "-", "2025-12-31 03:04:05", "1 minute ago", "pooled"},
+		{"GET /c", "3", "-", "-", "-", "-", "-", "-", "-", "2025-12-31 03:04:05", "1 minute ago", "learning"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s\n%s", diff, b.String())

@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -41,6 +42,31 @@ func peers(long time.Duration, also ...stream) []stream {
 	return also
 }
 
+// sized is a request of anybody with a body of so many bytes, and a query.
+func sized(bytes int, query string) func(i int) event {
+	return with("request_bytes", bytes, with("query", query, answered(20, 200)))
+}
+
+// sometimes has every so many requests be another.
+func sometimes(every int, other, make func(i int) event) func(i int) event {
+	return func(i int) event {
+		if i%every == 0 {
+			return other(i)
+		}
+		return make(i)
+	}
+}
+
+// fourDays of an endpoint at work, and an hour: a request each minute.
+var fourDays = each(97*60, time.Minute, answered(20, 200))
+
+// newly is what a client does with a method in that hour, one request each five seconds.
+func newly(method string, status, times int) stream {
+	s := each(times, 5*time.Second, with("method", method, answered(20, status)))
+	s.from = 4 * 24 * time.Hour
+	return s
+}
+
 // learnedCases are those of rules that learn.
 var learnedCases = map[string][]ruleCase{
 	"slow-endpoint": {
@@ -55,6 +81,20 @@ var learnedCases = map[string][]ruleCase{
 	"unusual-answers": {
 		act("every third an error", usual(mixed(200)), unusual(30*time.Minute, 5*time.Second, mixed(3))),
 		calm("more traffic, the same share of errors", usual(mixed(200)), unusual(30*time.Minute, 3*time.Second, mixed(200))),
+	},
+	"unusual-size": {
+		act("a body a hundred times as large", usual(sized(2000, "")), unusual(2*time.Minute, 10*time.Second, sized(200_000, ""))),
+		calm("three times as large", usual(sized(2000, "")), unusual(10*time.Minute, 10*time.Second, sized(6000, ""))),
+		calm("uploads now and then, as ever", usual(sometimes(40, sized(2_000_000, ""), sized(200, ""))), unusual(time.Minute, 10*time.Second, sized(3_000_000, ""))),
+	},
+	"unusual-query": {
+		act("a query a hundred times as long", usual(sized(0, "q=red+shoes")), unusual(2*time.Minute, 10*time.Second, sized(0, strings.Repeat("q=red+shoes", 100)))),
+		calm("a long one of a form", usual(sized(0, "q=red+shoes")), unusual(10*time.Minute, 10*time.Second, sized(0, strings.Repeat("q=red+shoes", 20)))),
+	},
+	"first-use": {
+		act("a method that nobody used before", fourDays, newly("DELETE", 200, 12)),
+		calm("a scan for it", fourDays, newly("DELETE", 405, 40)),
+		calm("one request", fourDays, newly("DELETE", 200, 1)),
 	},
 	"greedy-client": {
 		act("one client with forty times as much", peers(6*time.Hour, late(4*time.Hour, each(600, 5*time.Second, get(browser, 200, "/api/search"))))...),
