@@ -39,11 +39,11 @@ func (r *summaryReader) sizes(s *schemas.Sizes, start int64) {
 		}
 		for range r.small(schemas.SizeLargest) {
 			e := schemas.LargeEvent{Time: start*second + r.number(bucketMicros-1), Size: r.number(mostBytes)}
-			address, ok := netip.AddrFromSlice(r.cut(int64(r.small(16))))
+			var ok bool
+			e.Client, ok = netip.AddrFromSlice(r.cut(int64(r.small(16))))
 			if n := len(c.Largest); r.err == nil && (!ok || n > 0 && e.Compare(c.Largest[n-1]) < 0) {
 				r.err = errors.New("the largest requests are out of order, or of nobody")
 			}
-			e.Client = address
 			c.Largest = append(c.Largest, e)
 		}
 	}
