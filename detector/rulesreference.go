@@ -85,7 +85,7 @@ var typeDocs = []typeDoc{
   endpoint: GET /search
   group_by: [service, endpoint]
   remind: 1h`},
-	{TypeUnseen, "Tells when an endpoint, a method on a path, is served for the first time: after three days of learning in which it was never answered 2xx or 3xx, or after eight days without a request, 10 requests in five minutes are, and half of all at least (50 with sensitivity: low; with high a single one will do). It is known after an hour. Most of what it tells of is a release. " + learnedWords, `
+	{TypeUnseen, "Tells when an endpoint, a method on a path, is served for the first time: after eight days of learning in which it was never answered 2xx or 3xx, 10 requests in five minutes are, and half of all at least (50 with sensitivity: low; with high a single one will do, after three days). It is known after an hour. Most of what it tells of is a release. " + learnedWords, `
 - id: first-use
   type: unseen
   endpoint: '* /api/**'

@@ -8,21 +8,19 @@ import (
 
 // An endpoint that answers, after days in which there was none like it, is a release, or
 // a method or a door that nobody was meant to find.
-const (
-	unseenAfter = 3 * 24 * 3600 // s of learning, before anything is called new
-	unseenFor   = 3600          // s in which it is
-)
+const unseenFor = 3600 // s in which it is new
 
 // unseenTolerance is what a sensitivity stands for where the first use of an endpoint is judged.
 type unseenTolerance struct {
+	after  int64 // s of learning before anything is called new
 	served int64 // requests in five minutes that were answered 2xx or 3xx, at least
 	half   bool  // half of all requests must be
 }
 
 var unseenTolerances = [...]unseenTolerance{
-	SensitivityLow:    {served: 50, half: true},
-	SensitivityNormal: {served: 10, half: true},
-	SensitivityHigh:   {served: 1},
+	SensitivityLow:    {after: goneAfter, served: 50, half: true}, // what is done once a week is known then
+	SensitivityNormal: {after: goneAfter, served: 10, half: true},
+	SensitivityHigh:   {after: 3 * 86400, served: 1},
 }
 
 // judgeUnseen tells of an endpoint that has just begun to be used. What is refused, or not
@@ -31,7 +29,7 @@ func (c *closing) judgeUnseen(e *learnedEndpoint) {
 	t := &e.tally
 	served := t.served()
 	learned := e.served - c.shard.since[e.view.id]
-	if e.pool || served == 0 || learned < unseenAfter || c.end-e.served > unseenFor {
+	if e.pool || served == 0 || c.end-e.served > unseenFor {
 		return
 	}
 	for _, r := range e.view.rules[figureUnseen] {
@@ -39,7 +37,7 @@ func (c *closing) judgeUnseen(e *learnedEndpoint) {
 			e.episodes[i].follow(float64(t.requests))
 			continue
 		}
-		if least := &unseenTolerances[SensitivityOf(r.Sensitivity)]; served < least.served || least.half && 2*served < t.requests {
+		if least := &unseenTolerances[SensitivityOf(r.Sensitivity)]; learned < least.after || served < least.served || least.half && 2*served < t.requests {
 			continue
 		}
 		p := episode{

@@ -32,12 +32,12 @@ func TestEndpointsNeverSeen(t *testing.T) {
 		}
 		return found
 	}
-	found := run(t, "normal", 4, "DELETE /a", answers{ok: 18, denied: 2})
+	found := run(t, "normal", 9, "DELETE /a", answers{ok: 18, denied: 2})
 	if len(found) != 2 || found[0].Phase != schemas.PhaseOpen || found[1].Phase != schemas.PhaseClose || found[0].EpisodeID != found[1].EpisodeID {
 		t.Fatalf("verdicts %+v, want one that opens and one that closes", found)
 	}
-	if v := found[0]; v.RuleType != "unseen" || v.Subject != "DELETE /a" || v.Count != 4*288 || *v.Score <= 0.5 ||
-		v.Details != "DELETE /a is used for the first time in 4 days: 20 requests in five minutes, 18 of them answered 2xx or 3xx" {
+	if v := found[0]; v.RuleType != "unseen" || v.Subject != "DELETE /a" || v.Count != 9*288 || *v.Score <= 0.5 ||
+		v.Details != "DELETE /a is used for the first time in 8 days: 20 requests in five minutes, 18 of them answered 2xx or 3xx" {
 		t.Errorf("%+v", v)
 	}
 	for _, c := range []struct {
@@ -47,13 +47,14 @@ func TestEndpointsNeverSeen(t *testing.T) {
 		x                 answers
 		want              string // in the sentence; "": nothing is found
 	}{
-		{"while it is learned", "normal", 2, "DELETE /a", answers{ok: 20}, ""},
-		{"a scan", "normal", 4, "GET /.env", answers{denied: 50}, ""},
-		{"hardly ever", "normal", 4, "GET /c", answers{ok: 3}, ""},
+		{"high: while it is learned", "high", 2, "DELETE /a", answers{ok: 20}, ""},
+		{"while it is learned", "normal", 7, "DELETE /a", answers{ok: 20}, ""},
+		{"a scan", "normal", 9, "GET /.env", answers{denied: 50}, ""},
+		{"hardly ever", "normal", 9, "GET /c", answers{ok: 3}, ""},
 		{"what is known", "high", 4, "GET /b", answers{ok: 61}, ""},
-		{"more refused than not", "normal", 4, "POST /admin", answers{ok: 12, denied: 40}, ""},
-		{"low: not so many", "low", 4, "DELETE /a", answers{ok: 49}, ""},
-		{"low: many", "low", 4, "DELETE /a", answers{ok: 50}, "DELETE /a is used for the first time in 4 days: 50 requests"},
+		{"more refused than not", "normal", 9, "POST /admin", answers{ok: 12, denied: 40}, ""},
+		{"low: not so many", "low", 9, "DELETE /a", answers{ok: 49}, ""},
+		{"low: many", "low", 9, "DELETE /a", answers{ok: 50}, "DELETE /a is used for the first time in 8 days: 50 requests"},
 		{"high: one", "high", 4, "DELETE /a", answers{ok: 1}, "DELETE /a is used for the first time in 4 days: one request, answered 2xx or 3xx"},
 		{"high: one of many", "high", 4, "DELETE /a", answers{redirects: 1, denied: 20}, "21 requests in five minutes, 1 of them answered"},
 		{"high: none", "high", 4, "DELETE /a", answers{denied: 20}, ""},

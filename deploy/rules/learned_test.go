@@ -57,13 +57,13 @@ func sometimes(every int, other, make func(i int) event) func(i int) event {
 	}
 }
 
-// fourDays of an endpoint at work, and an hour: a request each minute.
-var fourDays = each(97*60, time.Minute, answered(20, 200))
+// nineDays of an endpoint at work, and an hour: a request each minute.
+var nineDays = each((9*24+1)*60, time.Minute, answered(20, 200))
 
 // newly is what a client does with a method in that hour, one request each five seconds.
 func newly(method string, status, times int) stream {
 	s := each(times, 5*time.Second, with("method", method, answered(20, status)))
-	s.from = 4 * 24 * time.Hour
+	s.from = 9 * 24 * time.Hour
 	return s
 }
 
@@ -92,9 +92,9 @@ var learnedCases = map[string][]ruleCase{
 		calm("a long one of a form", usual(sized(0, "q=red+shoes")), unusual(10*time.Minute, 10*time.Second, sized(0, strings.Repeat("q=red+shoes", 20)))),
 	},
 	"first-use": {
-		act("a method that nobody used before", fourDays, newly("DELETE", 200, 12)),
-		calm("a scan for it", fourDays, newly("DELETE", 405, 40)),
-		calm("one request", fourDays, newly("DELETE", 200, 1)),
+		act("a method that nobody used before", nineDays, newly("DELETE", 200, 12)),
+		calm("a scan for it", nineDays, newly("DELETE", 405, 40)),
+		calm("one request", nineDays, newly("DELETE", 200, 1)),
 	},
 	"greedy-client": {
 		act("one client with forty times as much", peers(6*time.Hour, late(4*time.Hour, each(600, 5*time.Second, get(browser, 200, "/api/search"))))...),
