@@ -6,7 +6,7 @@ SHELL := /bin/bash
 GO ?= go
 DEMO_FLAGS ?=
 SOAK ?= 10m
-TEST_FLAGS ?= -race -shuffle=on -timeout 30m
+TEST_FLAGS ?= -race -shuffle=on -timeout 45m
 PACKAGES ?= ./...
 export BENCH BENCH_SKIP BENCH_COUNT BENCH_TIME PROFILE
 BENCH_FLAGS ?=

@@ -82,7 +82,7 @@ type victim struct {
 // which one alone, with the log of its members. Goroutines take turns as they like, so
 // a seed does not always lead to the same.
 func TestRandomFaults(t *testing.T) {
-	first, n := uint64(1), uint64(24)
+	first, n := uint64(1), uint64(16)
 	if text := os.Getenv("APIWARDEN_TEST_SEED"); text != "" {
 		n = 1
 		scan(t, text, &first)
