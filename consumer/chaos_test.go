@@ -372,12 +372,7 @@ func (c *chaos) compare(t *testing.T) {
 	logs := c.read(t, c.cfg.Topics.Logs)
 	for _, r := range logs {
 		p := partitions[r.Partition]
-		p.replay.advance(p, r.Offset)
-		var ev schemas.Event
-		if err := p.rules.decoder.Decode(r.Value, &ev); err != nil {
-			t.Fatal(err)
-		}
-		p.engine.Observe(&ev, detector.Record{Offset: r.Offset, Time: r.Timestamp.UnixMicro()})
+		p.judgeOne(t, r)
 		verdicts, _ := p.engine.Take()
 		for i := range verdicts {
 			add(want, &verdicts[i])
@@ -415,4 +410,15 @@ func (c *chaos) compare(t *testing.T) {
 	if diff := cmp.Diff(bans, enforced); diff != "" {
 		t.Errorf("bans of an undisturbed run (-) and of this one (+) differ:\n%s", diff[:min(len(diff), 3000)])
 	}
+}
+
+// judgeOne has the partition judge a record that can be used, after what changes before it.
+func (p *partition) judgeOne(t *testing.T, r *kgo.Record) {
+	t.Helper()
+	p.replay.advance(p, r.Offset)
+	var ev schemas.Event
+	if err := p.rules.decoder.Decode(r.Value, &ev); err != nil {
+		t.Fatal(err)
+	}
+	p.engine.Observe(&ev, detector.Record{Offset: r.Offset, Time: r.Timestamp.UnixMicro()})
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/apiwarden/apiwarden/detector"
 	"github.com/apiwarden/apiwarden/schemas"
 )
 
@@ -29,12 +28,7 @@ func (c *chaos) summarizedInOneGo(t *testing.T, logs []*kgo.Record) map[summaryK
 	partitions := c.judgedInOneGo(t)
 	for _, r := range logs {
 		p := partitions[r.Partition]
-		p.replay.advance(p, r.Offset)
-		var ev schemas.Event
-		if err := p.rules.decoder.Decode(r.Value, &ev); err != nil {
-			t.Fatal(err)
-		}
-		p.engine.Observe(&ev, detector.Record{Offset: r.Offset, Time: r.Timestamp.UnixMicro()})
+		p.judgeOne(t, r)
 		p.engine.Take()
 		keepSummaries(out, p)
 	}

@@ -29,7 +29,7 @@
 // Stats (stats.go, learning.go, learner.go) is the second stage of learned rules, beside detect
 // in the same process and in a group of its own. Where a rule learns, detect writes a summary
 // of each endpoint and bucket of event time to the topic endpoint_stats, and a mark after
-// those of a bucket; whatever partitions of the log it comes from, all of an endpoint meets
+// those of a bucket (of a partition that is silent by the clock: idle.go, answers.go); whatever partitions of the log it comes from, all of an endpoint meets
 // in one partition there. Stats merges it, and judges a bucket once all partitions of
 // the log have marked it, or have been waited for long enough (grace.go). What it reads
 // twice does no harm, so that it needs no journal: it keeps what it knows on the topic state

@@ -58,14 +58,7 @@ func TestDeafnessIsNoSilence(t *testing.T) {
 				end()
 				log(time.Minute)
 				time.Sleep(time.Minute)
-				all, _ := s.summaries(t)
-				told := int64(0)
-				for _, sum := range all {
-					told += sum.Requests
-				}
-				if told != int64(logged) {
-					t.Errorf("%d of %d requests are in summaries", told, logged)
-				}
+				s.wantSummarized(t, logged)
 				if n := r.read(readLate, readNoRoom); n != 0 {
 					t.Errorf("%d summaries came too late", n)
 				}

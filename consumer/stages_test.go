@@ -88,6 +88,19 @@ func (s *site) summaries(t *testing.T) (all []schemas.Summary, again int) {
 	return all, again
 }
 
+// wantSummarized wants so many requests in the summaries, each in one.
+func (s *site) wantSummarized(t *testing.T, want int) {
+	t.Helper()
+	all, _ := s.summaries(t)
+	requests := int64(0)
+	for _, sum := range all {
+		requests += sum.Requests
+	}
+	if requests != int64(want) {
+		t.Errorf("%d of %d requests are in summaries", requests, want)
+	}
+}
+
 // wantSlow wants one episode on /a, that has ended.
 func (s *site) wantSlow(t *testing.T) {
 	t.Helper()
@@ -283,14 +296,7 @@ func TestStateWithoutOpenSummaries(t *testing.T) {
 		d = s.detect(t, latencyRule)
 		q.put(t, s, 5*time.Minute, 1)
 		time.Sleep(time.Minute)
-		all, _ := s.summaries(t)
-		requests := int64(0)
-		for _, sum := range all {
-			requests += sum.Requests
-		}
-		if requests != int64(q.n) { // what the clock had closed is there again
-			t.Errorf("there are summaries of %d requests, want %d", requests, q.n)
-		}
+		s.wantSummarized(t, q.n) // what the clock had closed is there again
 		if n := testutil.ToFloat64(d.metrics.SnapshotsUnusable); n != 0 {
 			t.Errorf("%v snapshots could not be used", n)
 		}
@@ -398,14 +404,7 @@ func TestSummariesOfATopicThatIsNew(t *testing.T) {
 		q := newRequests()
 		q.put(t, s, 10*time.Minute, 1)
 		time.Sleep(time.Minute)
-		all, _ := s.summaries(t)
-		requests := int64(0)
-		for _, sum := range all {
-			requests += sum.Requests
-		}
-		if requests != int64(q.n) {
-			t.Errorf("%d of %d requests are in summaries", requests, q.n)
-		}
+		s.wantSummarized(t, q.n)
 	})
 }
 
